@@ -1,0 +1,11 @@
+//! The commercial core of CPQ Streams: quotes, orders, catalog, configuration, pricing and approval
+//! policy as pure functions over values.
+//!
+//! Nothing here reads a clock, draws a random number, performs I/O or is async; time, actor and new ids
+//! come in through a context. The stream processor of an aggregate is the only caller of its `decide`.
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
+
+pub mod ids;
+pub mod money;
+pub mod moment;
+pub mod rejection;
