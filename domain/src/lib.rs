@@ -5,7 +5,17 @@
 //! come in through a context. The stream processor of an aggregate is the only caller of its `decide`.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
+pub mod approval;
+pub mod canonical;
+pub mod catalog;
+pub mod command;
+pub mod configuration;
 pub mod ids;
-pub mod money;
 pub mod moment;
+pub mod money;
+pub mod order;
+pub mod pricing;
+pub mod quote;
+pub mod reference;
 pub mod rejection;
+pub mod workflow;

@@ -1,0 +1,47 @@
+//! The choreography of a quote: what others must do because of what happened to it.
+
+use super::event::*;
+use super::{Quote, QuoteCommand};
+use crate::ids::{OrderId, QuoteId};
+use crate::order::command::{CreateOrder, OrderCommand};
+use crate::workflow::{CompleteApprovalStep, EndApproval, StartApproval, WorkflowCommand};
+
+/// A command that one of our processors owes another, committed with the event that causes it.
+#[derive(Clone, Debug, PartialEq)]
+pub enum FollowUp {
+    Quote(QuoteId, QuoteCommand),
+    Order(OrderId, OrderCommand),
+    Workflow(WorkflowCommand),
+}
+
+/// The commands that follow from one event. `after` is the quote once the event has happened.
+pub fn react(event: &QuoteEvent, after: &Quote) -> Vec<FollowUp> {
+    use QuoteEvent as E;
+    match event {
+        E::QuoteSubmittedForApproval(e) if !e.steps.is_empty() => {
+            vec![FollowUp::Workflow(WorkflowCommand::StartApproval(StartApproval {
+                quote_id: after.quote_id.clone(),
+                quote_revision: after.revision,
+                approval_request_id: e.approval_request_id.clone(),
+                steps: e.steps.clone(),
+            }))]
+        }
+        E::QuoteApprovalStepDecided(e) => {
+            vec![FollowUp::Workflow(WorkflowCommand::CompleteApprovalStep(CompleteApprovalStep {
+                quote_id: after.quote_id.clone(),
+                approval_request_id: e.approval_request_id.clone(),
+                level: e.level,
+                decision: e.decision,
+            }))]
+        }
+        E::QuoteApprovalWithdrawn(e) => vec![FollowUp::Workflow(WorkflowCommand::EndApproval(EndApproval {
+            quote_id: after.quote_id.clone(),
+            approval_request_id: e.approval_request_id.clone(),
+            reason: "WITHDRAWN".to_owned(),
+        }))],
+        E::QuoteAccepted(e) => {
+            vec![FollowUp::Order(e.order_id.clone(), OrderCommand::CreateOrder(CreateOrder { order: e.order.clone() }))]
+        }
+        _ => Vec::new(),
+    }
+}
