@@ -1,0 +1,32 @@
+# shellcheck shell=bash
+# Owns the other way: the same parts and services in containers, for where a Docker engine answers. The containers publish the
+# same ports on this machine, so STACK/env is the same.
+
+use_compose() {
+  [ "${CPQ_STACK_MODE:-}" != local ] && docker info >/dev/null 2>&1 && docker compose version >/dev/null 2>&1
+}
+
+started_by_compose() { [ -e "$STACK/compose" ]; }
+
+compose() { # the ports, engine and folders of this stack; one project per stack
+  env "CPQ_STACK_UID=$(id -u)" "CPQ_STACK_GID=$(id -g)" "CPQ_STACK_MOUNT=$STACK" \
+    "POSTGRES_PORT=$POSTGRES_PORT" "REDIS_PORT=$REDIS_PORT" "KAFKA_PORT=$KAFKA_PORT" "REGISTRY_PORT=$REGISTRY_PORT" "ENGINE_PORT=$ENGINE_PORT" \
+    "GATEWAY_ADDR=$GATEWAY_ADDR" "STREAMS_ADDR=$STREAMS_ADDR" "BRIDGE_ADDR=$BRIDGE_ADDR" "SIMULATORS_ADDR=$SIMULATORS_ADDR" \
+    "CPQ_STACK_ENGINE=$ENGINE" "COMPOSE_PROFILES=$ENGINE" \
+    docker compose -f "$REPOSITORY/docker-compose.yml" -p "cpq-$(printf '%s' "$STACK" | sha256sum | cut -c1-8)" "$@"
+}
+
+up_compose() {
+  local name container pid
+  say "a Docker engine answers: starting with docker compose (CPQ_STACK_MODE=local starts plain processes)"
+  touch "$STACK/compose"; write_environment
+  compose up --build --detach --wait
+  for name in postgres redis kafka registry "$ENGINE" "${SERVICES[@]}"; do
+    container=$(compose ps -q "$name"); [ -n "$container" ] || continue
+    pid=$(docker inspect -f '{{.State.Pid}}' "$container"); echo "$pid $(start_time "$pid")" >"$RUN/$name.pid"
+  done
+  say "all is up: gateway http://$GATEWAY_ADDR; variables: . ${STACK#"$REPOSITORY"/}/env"
+}
+
+down_compose() { compose down; rm -f "$RUN"/*.pid "$STACK/compose"; }
+wipe_compose() { compose down --volumes; rm -f "$RUN"/*.pid "$STACK/compose"; }
