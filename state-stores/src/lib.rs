@@ -1,1 +1,9 @@
-//! state-stores
+//! Everything that is stored: the only crate with SQL, and with Redis.
+//!
+//! One file per table family. Callers get typed rows and never see a query; a transaction is a [`Tx`], which
+//! knows its tenants. Redis is in `hints` and `cache`, and is never asked what is true.
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
+
+pub mod db;
+
+pub use db::{Db, StoreError, Tx};

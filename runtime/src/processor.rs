@@ -1,0 +1,53 @@
+//! What a stream processor is to the runtime: a name, topics, and one function that applies a micro-batch
+//! inside the runtime's transaction.
+
+use async_trait::async_trait;
+use cpq_avro::Record;
+use cpq_domain::ids::CommandId;
+use cpq_state_stores::{StoreError, Tx};
+
+/// One decoded record of the micro-batch.
+#[derive(Debug)]
+pub struct Delivery {
+    pub topic: String,
+    pub partition: i32,
+    pub offset: i64,
+    /// The aggregate's id.
+    pub key: String,
+    pub record: Record,
+}
+
+/// What is to be hinted once the transaction has committed. Hints may get lost; sweeps are the guarantee.
+#[derive(Debug, Default)]
+pub struct AfterCommit {
+    /// Commands that have an outcome now; waiting gateways are woken.
+    pub decided: Vec<CommandId>,
+    /// Whether the outbox has new rows; relays are woken.
+    pub outbox: bool,
+    /// Names of local workers (a role's own loops) to wake, e.g. "notification".
+    pub wake: Vec<&'static str>,
+}
+
+/// Why a step failed, by kind: strings are not errors.
+#[derive(Debug, thiserror::Error)]
+pub enum StepError {
+    /// The whole step is tried again, bounded and jittered.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// This record can never be applied: its key is parked with everything behind it.
+    #[error("record at offset {offset} cannot be applied: {cause}")]
+    Poison { offset: i64, cause: String },
+}
+
+/// A consumer of topics whose effects are rows.
+#[async_trait]
+pub trait Processor: Send + Sync + 'static {
+    /// The consumer's name: Kafka group `cpq-<name>`, key of its positions and parked keys.
+    fn consumer(&self) -> &'static str;
+    /// The topics it reads.
+    fn topics(&self) -> &'static [&'static str];
+    /// Applies records of one partition, in order, in `tx`. The runtime has claimed the position, taken out
+    /// parked keys, and set the transaction's tenants to those of the batch; it writes the position and
+    /// commits. Must be free of effects outside `tx`: it is run again after a failure.
+    async fn apply(&self, tx: &mut Tx, batch: &[Delivery], after: &mut AfterCommit) -> Result<(), StepError>;
+}
