@@ -15,7 +15,7 @@ step() {
 }
 
 # An existing key is kept: tokens stay good over a restart.
-[ -s "$CPQ_OIDC_DEV_KEY" ] && [ -s "$CPQ_OIDC_JWKS" ] || step token --init-dev-key "$(dirname "$CPQ_OIDC_DEV_KEY")"
+if [ ! -s "$CPQ_OIDC_DEV_KEY" ] || [ ! -s "$CPQ_OIDC_JWKS" ]; then step token --init-dev-key "$(dirname "$CPQ_OIDC_DEV_KEY")"; fi
 step migrate
 step topics apply
 step schemas register

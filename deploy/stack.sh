@@ -3,10 +3,22 @@
 # engine answers, in containers. What each part is lives in deploy/stack/*.sh.
 set -euo pipefail
 HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-for file in config process java install parts environment services compose; do
-  # shellcheck source=/dev/null
-  . "$HERE/stack/$file.sh"
-done
+# shellcheck source=stack/config.sh
+. "$HERE/stack/config.sh"
+# shellcheck source=stack/process.sh
+. "$HERE/stack/process.sh"
+# shellcheck source=stack/java.sh
+. "$HERE/stack/java.sh"
+# shellcheck source=stack/install.sh
+. "$HERE/stack/install.sh"
+# shellcheck source=stack/parts.sh
+. "$HERE/stack/parts.sh"
+# shellcheck source=stack/environment.sh
+. "$HERE/stack/environment.sh"
+# shellcheck source=stack/services.sh
+. "$HERE/stack/services.sh"
+# shellcheck source=stack/compose.sh
+. "$HERE/stack/compose.sh"
 cd "$REPOSITORY"
 
 usage() {
@@ -20,6 +32,7 @@ deploy/stack.sh COMMAND
   status             what runs, where; exit 1 if something that was started is gone
   start|stop|kill|restart NAME...   single processes (kill is SIGKILL); NAME: ${PARTS[*]} engine ${SERVICES[*]}
   install            only install what is missing
+  run NAME [ARG...]  a built program (demo, bench, drill, cpq) with the environment of this stack
 Variables: CPQ_STACK_DIR (.stack), CPQ_STACK_CACHE (.stack/dist), CPQ_STACK_PORT_OFFSET (0), CPQ_STACK_ENGINE (camunda|operaton),
   CPQ_PROFILE (release|debug), CPQ_STACK_MODE (local: never Docker), CPQ_STACK_{POSTGRES,REDIS,KAFKA,KAFKA_CONTROLLER,REGISTRY,
   REGISTRY_ADMIN,ENGINE}_PORT, CPQ_HTTP_ADDR, CPQ_STREAMS_ADMIN_ADDR, CPQ_BRIDGE_ADMIN_ADDR, CPQ_SIMULATORS_ADDR,
@@ -64,11 +77,21 @@ status() {
 known() { [[ " ${PARTS[*]} ${SERVICES[*]} " == *" $1 "* ]] || fail "no process is called '$1'; there are: ${PARTS[*]} engine ${SERVICES[*]}"; }
 is_service() { [[ " ${SERVICES[*]} " == *" $1 "* ]]; }
 start_one() {
+  # shellcheck disable=SC2034 # read by launch_*
   JAVA=$(find_java)
   if is_service "$1"; then running "$1" || launch_service "$1"; ready_service "$1"; else launch_missing "$1"; "ready_$1"; fi
 }
 stop_one() { if is_service "$1"; then end "$1" TERM 45; else "end_$1"; fi; }
 kill_one() { end "$1" KILL 10; }
+
+run_program() { # NAME ARGUMENT...: from the build that the services are of
+  local name=${1:?a name is missing}; shift
+  [ -s "$STACK/env" ] || fail "the stack was not started: make up"
+  [ -x "$TARGET/$PROFILE/$name" ] || fail "$TARGET/$PROFILE/$name does not exist; build it first (make up builds)"
+  # shellcheck source=/dev/null
+  . "$STACK/env"
+  exec "$TARGET/$PROFILE/$name" "$@"
+}
 
 each() { # FUNCTION NAME...
   local function=$1 name; shift
@@ -90,6 +113,7 @@ case $command in
     wipe_data
     [ "${1:-}" != --installed ] || { rm -rf "$CACHE"; say "removed $CACHE"; } ;;
   status) status ;;
+  run) run_program "$@" ;;
   start) prepare; each start_one "$@" ;;
   stop) prepare; each stop_one "$@" ;;
   kill) prepare; each kill_one "$@" ;;

@@ -15,7 +15,9 @@ STACK=$(absolute "${CPQ_STACK_DIR:-.stack}")
 CACHE=$(absolute "${CPQ_STACK_CACHE:-.stack/dist}")
 RUN=$STACK/run LOGS=$STACK/logs DATA=$STACK/data
 
-ENGINE=${CPQ_STACK_ENGINE:-camunda}
+# Without a word, the engine that this stack runs just now; else Camunda.
+[ -s "$RUN/operaton.pid" ] && default_engine=operaton || default_engine=camunda
+ENGINE=${CPQ_STACK_ENGINE:-$default_engine}
 case $ENGINE in
   camunda | operaton) ;;
   *) echo "stack: CPQ_STACK_ENGINE is '$ENGINE'; expected camunda or operaton" >&2; exit 2 ;;

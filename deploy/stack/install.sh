@@ -21,8 +21,8 @@ apt_install() { # PACKAGE...
 }
 
 # The compiler, make and zlib are for building librdkafka; libpq's pgbench for the benchmark comes with the server.
+here() { command -v "$1" >/dev/null 2>&1; }
 missing_debian_packages() {
-  local here; here() { command -v "$1" >/dev/null 2>&1; }
   here curl || echo curl
   here redis-server && here redis-cli || echo redis-server
   [ -x "/usr/lib/postgresql/$POSTGRES_VERSION/bin/postgres" ] || echo "postgresql-$POSTGRES_VERSION"

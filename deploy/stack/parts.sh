@@ -22,7 +22,7 @@ sql() { PGPASSWORD=$SUPERUSER_PASSWORD PGCONNECT_TIMEOUT=5 "$POSTGRES_BIN/psql" 
 make_cluster() { # FOLDER
   local folder=$1 password
   say "making the PostgreSQL cluster in $folder ..."
-  if [ "$(id -u)" = 0 ]; then mkdir -p "$(dirname "$folder")"; install -d -o postgres -g postgres -m 700 "$folder"; else mkdir -p -m 700 "$folder"; fi
+  if [ "$(id -u)" = 0 ]; then install -d -o postgres -g postgres -m 700 "$folder"; else install -d -m 700 "$folder"; fi
   password=$(mktemp); printf '%s' "$SUPERUSER_PASSWORD" >"$password"; [ "$(id -u)" != 0 ] || chown postgres "$password"
   (cd / && as_postgres "$POSTGRES_BIN/initdb" -D "$folder" -U postgres -E UTF8 --locale=C.UTF-8 -A scram-sha-256 --pwfile="$password") >"$LOGS/initdb.log" 2>&1 ||
     { rm -f "$password"; rm -rf "$folder"; tail -n "$LOG_TAIL" "$LOGS/initdb.log" >&2; fail "initdb failed"; }
@@ -34,10 +34,8 @@ launch_postgres() {
   require_free postgres "127.0.0.1:$POSTGRES_PORT" CPQ_STACK_POSTGRES_PORT
   [ -s "$folder/PG_VERSION" ] || make_cluster "$folder"
   install -m 644 "$DEPLOY/settings/postgres.conf" "$folder/postgresql.conf"
-  cd /
   if [ "$(id -u)" = 0 ]; then set -- setpriv --reuid=postgres --regid=postgres --init-groups; else set --; fi
   spawn postgres "$@" "$POSTGRES_BIN/postgres" -D "$folder" -p "$POSTGRES_PORT" -c listen_addresses=127.0.0.1 -c unix_socket_directories=
-  cd "$REPOSITORY"
 }
 
 ready_postgres() {

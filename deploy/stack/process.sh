@@ -9,6 +9,7 @@ declare -A SPAWNED_AT=()
 
 start_time() { # PID: the 22nd field of stat; the command name before it may hold spaces and brackets
   local stat; stat=$(cat "/proc/$1/stat" 2>/dev/null) || return 0
+  # shellcheck disable=SC2086 # its fields are wanted apart
   stat=${stat##*) }; set -- $stat; echo "${20}"
 }
 
