@@ -4,6 +4,10 @@
 //! knows its tenants. Redis is in `hints` and `cache`, and is never asked what is true.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
+pub mod aggregates;
 pub mod db;
+pub mod decisions;
+pub mod evidence;
+pub mod reference;
 
 pub use db::{Db, StoreError, Tx};

@@ -1,0 +1,171 @@
+//! Reference data as decisions see it: tenants, customers, approvers, catalogs, policies. Rows are read in the
+//! decision's own transaction; what is costly to compile is cached by its version and so never stale.
+
+use crate::{StoreError, Tx};
+use cpq_domain::approval::ApprovalPolicy;
+use cpq_domain::catalog::{Catalog, CatalogSource};
+use cpq_domain::ids::{ActorId, CustomerAccountId, TenantId};
+use cpq_domain::reference::{Approver, Customer, Tenant};
+use moka::sync::Cache;
+use sqlx::{Row, types::Json};
+use std::{collections::HashMap, sync::Arc};
+
+/// Compiled catalogs kept in memory. A catalog of 20,000 offerings takes some 100 MB, a usual one under 1 MB.
+const MAX_CATALOGS: u64 = 64;
+/// Compiled approval policies kept in memory.
+const MAX_POLICIES: u64 = 256;
+
+/// A tenant with what its row points at.
+#[derive(Clone)]
+pub struct TenantReference {
+    pub tenant: Tenant,
+    /// The newest published catalog version.
+    pub catalog_version: Option<String>,
+    pub policy: Arc<ApprovalPolicy>,
+}
+
+/// Compiled catalogs and policies, by what they were compiled from.
+#[derive(Clone)]
+pub struct ReferenceCache {
+    catalogs: Cache<(TenantId, String), Arc<Catalog>>,
+    policies: Cache<(TenantId, i64), Arc<ApprovalPolicy>>,
+    built_in: Arc<ApprovalPolicy>,
+}
+
+impl Default for ReferenceCache {
+    fn default() -> Self {
+        Self {
+            catalogs: Cache::new(MAX_CATALOGS),
+            policies: Cache::new(MAX_POLICIES),
+            built_in: Arc::new(ApprovalPolicy::built_in()),
+        }
+    }
+}
+
+impl ReferenceCache {
+    /// The tenants among these that exist.
+    pub async fn tenants(
+        &self,
+        tx: &mut Tx,
+        ids: &[TenantId],
+    ) -> Result<HashMap<TenantId, TenantReference>, StoreError> {
+        let rows = sqlx::query(
+            "select tenant_id, document, version, catalog_version, approval_policy from cpq.tenant where tenant_id = any($1)",
+        )
+        .bind(ids.iter().map(TenantId::as_str).collect::<Vec<_>>())
+        .fetch_all(tx.connection())
+        .await?;
+        let mut tenants = HashMap::with_capacity(rows.len());
+        for row in rows {
+            let id = TenantId::new(row.try_get::<String, _>(0)?);
+            let Json(tenant): Json<Tenant> = row.try_get(1)?;
+            let policy = self.policy(&id, row.try_get(2)?, row.try_get(4)?)?;
+            tenants.insert(id, TenantReference { tenant, catalog_version: row.try_get(3)?, policy });
+        }
+        Ok(tenants)
+    }
+
+    fn policy(&self, tenant: &TenantId, version: i64, dmn: Option<String>) -> Result<Arc<ApprovalPolicy>, StoreError> {
+        let Some(dmn) = dmn else { return Ok(self.built_in.clone()) };
+        let key = (tenant.clone(), version);
+        if let Some(policy) = self.policies.get(&key) {
+            return Ok(policy);
+        }
+        let compiled = ApprovalPolicy::compile(&dmn)
+            .map_err(|faults| StoreError::Corrupt(format!("approval policy of {tenant}: {faults:?}")))?;
+        let policy = Arc::new(compiled);
+        self.policies.insert(key, policy.clone());
+        Ok(policy)
+    }
+
+    /// The compiled catalog of that version; `None` if it was never published.
+    pub async fn catalog(
+        &self,
+        tx: &mut Tx,
+        tenant: &TenantId,
+        version: &str,
+    ) -> Result<Option<Arc<Catalog>>, StoreError> {
+        let key = (tenant.clone(), version.to_owned());
+        if let Some(catalog) = self.catalogs.get(&key) {
+            return Ok(Some(catalog));
+        }
+        let row = sqlx::query("select document from cpq.catalog_version where tenant_id = $1 and catalog_version = $2")
+            .bind(tenant.as_str())
+            .bind(version)
+            .fetch_optional(tx.connection())
+            .await?;
+        let Some(row) = row else { return Ok(None) };
+        let Json(source): Json<CatalogSource> = row.try_get(0)?;
+        let compiled = Catalog::compile(source)
+            .map_err(|faults| StoreError::Corrupt(format!("catalog {version} of {tenant}: {faults:?}")))?;
+        let catalog = Arc::new(compiled);
+        self.catalogs.insert(key, catalog.clone());
+        Ok(Some(catalog))
+    }
+}
+
+/// The customers among these that exist.
+pub async fn customers(
+    tx: &mut Tx,
+    keys: &[(TenantId, CustomerAccountId)],
+) -> Result<HashMap<(TenantId, CustomerAccountId), Customer>, StoreError> {
+    let rows = sqlx::query(
+        "select tenant_id, customer_account_id, name, segment, jurisdiction, sales_owner_id from cpq.customer \
+         where (tenant_id, customer_account_id) in (select * from unnest($1::text[], $2::text[]))",
+    )
+    .bind(keys.iter().map(|(t, _)| t.as_str()).collect::<Vec<_>>())
+    .bind(keys.iter().map(|(_, c)| c.as_str()).collect::<Vec<_>>())
+    .fetch_all(tx.connection())
+    .await?;
+    rows.into_iter()
+        .map(|row| {
+            let tenant = TenantId::new(row.try_get::<String, _>(0)?);
+            let account = CustomerAccountId::new(row.try_get::<String, _>(1)?);
+            let customer = Customer {
+                customer_account_id: account.clone(),
+                name: row.try_get(2)?,
+                segment: row.try_get(3)?,
+                jurisdiction: row.try_get(4)?,
+                sales_owner_id: ActorId::new(row.try_get::<String, _>(5)?),
+            };
+            Ok(((tenant, account), customer))
+        })
+        .collect()
+}
+
+/// Every authority that these actors hold, valid now or not.
+pub async fn approvers(
+    tx: &mut Tx,
+    keys: &[(TenantId, ActorId)],
+) -> Result<HashMap<(TenantId, ActorId), Vec<Approver>>, StoreError> {
+    let rows = sqlx::query(
+        "select tenant_id, actor_id, json_build_object('actorId', actor_id, 'roles', roles, \
+           'maxDiscountPercent', trim_scale(max_discount_percent)::text, 'maxTotalAmount', trim_scale(max_total_amount)::text, \
+           'currency', currency, 'validFrom', to_char(valid_from at time zone 'utc', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"'), \
+           'validTo', to_char(valid_to at time zone 'utc', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')) \
+         from cpq.approver where (tenant_id, actor_id) in (select * from unnest($1::text[], $2::text[])) order by actor_id, entry",
+    )
+    .bind(keys.iter().map(|(t, _)| t.as_str()).collect::<Vec<_>>())
+    .bind(keys.iter().map(|(_, a)| a.as_str()).collect::<Vec<_>>())
+    .fetch_all(tx.connection())
+    .await?;
+    let mut found: HashMap<_, Vec<Approver>> = HashMap::new();
+    for row in rows {
+        let key = (TenantId::new(row.try_get::<String, _>(0)?), ActorId::new(row.try_get::<String, _>(1)?));
+        let Json(approver): Json<Approver> = row.try_get(2)?;
+        found.entry(key).or_default().push(approver);
+    }
+    Ok(found)
+}
+
+/// The next `count` order numbers, nobody else's.
+pub async fn reserve_order_numbers(tx: &mut Tx, count: usize) -> Result<Vec<i64>, StoreError> {
+    if count == 0 {
+        return Ok(Vec::new());
+    }
+    let rows = sqlx::query("select nextval('cpq.order_number') from generate_series(1, $1)")
+        .bind(count as i32)
+        .fetch_all(tx.connection())
+        .await?;
+    rows.into_iter().map(|row| Ok(row.try_get(0)?)).collect()
+}

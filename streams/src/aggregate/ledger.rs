@@ -1,0 +1,244 @@
+//! What a batch leaves behind besides the aggregates: outcomes, transitions, audit entries, follow-up
+//! commands and outbox rows, collected in memory and written as sets.
+
+use super::Aggregate;
+use cpq_avro::{AggregateType, Command, Encoder, EventEnvelope, topics};
+use cpq_domain::command::{Applied, Claims, CommandMeta};
+use cpq_domain::follow_up::FollowUp;
+use cpq_domain::ids::{CommandId, EventId, TenantId};
+use cpq_domain::moment::Moment;
+use cpq_domain::rejection::Rejection;
+use cpq_runtime::processor::{AfterCommit, StepError};
+use cpq_state_stores::aggregates::AggregateKey;
+use cpq_state_stores::decisions::{self, AuditEntry, Deferred, InternalCommand, OutcomeRow, TransitionRow};
+use cpq_state_stores::outbox::{self, OutboxRow};
+use cpq_state_stores::{StoreError, Tx};
+use std::collections::HashSet;
+use ulid::Ulid;
+
+/// Version of an event's schema that this build writes; counts compatible changes.
+pub const EVENT_VERSION: u32 = 1;
+
+pub struct Ledger<'a> {
+    encoder: &'a Encoder,
+    /// The time of every decision in the batch.
+    pub now: Moment,
+    pub new_deferred: Vec<Deferred>,
+    settled: Vec<Deferred>,
+    outcomes: Vec<OutcomeRow>,
+    transitions: Vec<TransitionRow>,
+    audit: Vec<AuditEntry>,
+    commands: Vec<InternalCommand>,
+    outbox: Vec<OutboxRow>,
+}
+
+fn corrupt(what: &str, cause: impl std::fmt::Display) -> StepError {
+    StepError::Store(StoreError::Corrupt(format!("{what}: {cause}")))
+}
+
+impl<'a> Ledger<'a> {
+    pub fn new(encoder: &'a Encoder, now: Moment) -> Self {
+        Self {
+            encoder,
+            now,
+            new_deferred: Vec::new(),
+            settled: Vec::new(),
+            outcomes: Vec::new(),
+            transitions: Vec::new(),
+            audit: Vec::new(),
+            commands: Vec::new(),
+            outbox: Vec::new(),
+        }
+    }
+
+    /// Records an event that has happened: transition and outbox row. Gives its id.
+    pub fn event<A: Aggregate>(
+        &mut self,
+        meta: &CommandMeta,
+        key: &AggregateKey,
+        before: Option<&A::State>,
+        after: &A::State,
+        event: A::Event,
+    ) -> Result<String, StepError> {
+        let event_id = Ulid::generate().to_string();
+        let name = A::event_name(&event);
+        let payload = serde_json::to_string(&event).map_err(|e| corrupt(name, e))?;
+        let actor = meta.claims.actor();
+        self.transitions.push(TransitionRow {
+            tenant_id: key.0.to_string(),
+            aggregate_type: A::TYPE.as_str(),
+            aggregate_id: key.1.clone(),
+            aggregate_sequence: A::sequence(after),
+            aggregate_revision: A::revision(after),
+            event_id: event_id.clone(),
+            event_type: name,
+            from_status: before.map(A::status),
+            to_status: A::status(after),
+            actor_id: actor.actor_id.to_string(),
+            actor_type: actor.actor_type.as_str(),
+            correlation_id: meta.correlation_id.to_string(),
+            causation_id: meta.command_id.to_string(),
+            payload,
+            occurred_at: self.now.into_inner(),
+        });
+        let envelope = EventEnvelope {
+            event_id: EventId::new(event_id.clone()),
+            event_version: EVENT_VERSION,
+            occurred_at: self.now,
+            tenant_id: key.0.clone(),
+            aggregate_type: A::TYPE,
+            aggregate_id: key.1.clone(),
+            aggregate_revision: A::revision(after),
+            aggregate_sequence: A::sequence(after),
+            correlation_id: meta.correlation_id.clone(),
+            causation_id: Some(meta.command_id.to_string()),
+            actor,
+        };
+        let value = self.encoder.event(&envelope, &A::to_wire(event)).map_err(|e| corrupt(name, e))?;
+        self.outbox.push(OutboxRow::new(
+            &key.0,
+            A::EVENTS_TOPIC,
+            &key.1,
+            &event_id,
+            A::TYPE.as_str(),
+            Some(A::sequence(after)),
+            cpq_avro::headers::event(&envelope, A::TYPE, name, meta.traceparent.as_deref()),
+            value,
+        ));
+        Ok(event_id)
+    }
+
+    /// Sends a command of ours, caused by an event or a deferred command.
+    pub fn follow_up(
+        &mut self,
+        meta: &CommandMeta,
+        consumer: &str,
+        cause: &str,
+        index: usize,
+        follow_up: FollowUp,
+    ) -> Result<(), StepError> {
+        let (topic, aggregate_type, aggregate_id, command) = match follow_up {
+            FollowUp::Quote(id, c) => (topics::QUOTE_COMMANDS, AggregateType::Quote, id.into_string(), Command::Quote(c)),
+            FollowUp::Order(id, c) => (topics::ORDER_COMMANDS, AggregateType::Order, id.into_string(), Command::Order(c)),
+            FollowUp::Workflow(c) => {
+                (topics::WORKFLOW_COMMANDS, AggregateType::of_workflow(&c), c.aggregate_id(), Command::Workflow(c))
+            }
+        };
+        let sent = CommandMeta {
+            command_id: CommandId::new(Ulid::generate().to_string()),
+            tenant_id: meta.tenant_id.clone(),
+            claims: Claims::system(&format!("cpq-streams/{consumer}")),
+            correlation_id: meta.correlation_id.clone(),
+            causation_id: Some(cause.to_owned()),
+            received_at: self.now,
+            if_match: None,
+            traceparent: meta.traceparent.clone(),
+        };
+        let name = command.name();
+        let value =
+            self.encoder.command(&sent, aggregate_type, &aggregate_id, &command).map_err(|e| corrupt(name, e))?;
+        self.commands.push(InternalCommand {
+            tenant_id: sent.tenant_id.to_string(),
+            command_id: sent.command_id.to_string(),
+            operation: name,
+            actor_id: sent.claims.actor_id.to_string(),
+            idempotency_key: format!("{cause}:{index}"),
+            aggregate_type: aggregate_type.as_str(),
+            aggregate_id: aggregate_id.clone(),
+            correlation_id: sent.correlation_id.to_string(),
+            causation_id: cause.to_owned(),
+            received_at: self.now.into_inner(),
+        });
+        self.outbox.push(OutboxRow::new(
+            &sent.tenant_id,
+            topic,
+            &aggregate_id,
+            sent.command_id.as_str(),
+            aggregate_type.as_str(),
+            None,
+            cpq_avro::headers::command(&sent, aggregate_type, &aggregate_id, name),
+            value,
+        ));
+        Ok(())
+    }
+
+    /// The newest state, for the compacted topic.
+    pub fn state<A: Aggregate>(&mut self, key: &AggregateKey, state: &A::State) -> Result<(), StepError> {
+        let record = A::state_record(state, self.now);
+        let value = self.encoder.state(A::STATE_RECORD, &record).map_err(|e| corrupt(A::STATE_RECORD, e))?;
+        let id = Ulid::generate().to_string();
+        self.outbox.push(OutboxRow::new(
+            &key.0,
+            A::STATE_TOPIC,
+            &key.1,
+            &id,
+            A::TYPE.as_str(),
+            Some(A::sequence(state)),
+            cpq_avro::headers::state(&id, &key.0, A::STATE_RECORD, &key.1, self.now),
+            value,
+        ));
+        Ok(())
+    }
+
+    pub fn outcome(
+        &mut self,
+        tenant: &TenantId,
+        command: &CommandId,
+        aggregate_type: AggregateType,
+        aggregate_id: &str,
+        position: Option<(u32, u64)>,
+        result: Result<&Applied, &Rejection>,
+    ) {
+        self.outcomes.push(OutcomeRow {
+            tenant_id: tenant.to_string(),
+            command_id: command.to_string(),
+            aggregate_type: aggregate_type.as_str(),
+            aggregate_id: aggregate_id.to_owned(),
+            aggregate_revision: position.map(|p| p.0),
+            aggregate_sequence: position.map(|p| p.1),
+            applied: result.ok().map(|applied| serde_json::json!(applied).to_string()),
+            rejection: result.err().map(|rejection| serde_json::json!(rejection).to_string()),
+            decided_at: self.now.into_inner(),
+        });
+    }
+
+    pub fn settled(&mut self, deferred: Deferred) {
+        self.settled.push(deferred);
+    }
+
+    pub fn audit(&mut self, meta: &CommandMeta, aggregate_id: &str, action: &'static str, refused: Option<&Rejection>) {
+        self.audit.push(AuditEntry {
+            tenant_id: meta.tenant_id.to_string(),
+            aggregate_id: aggregate_id.to_owned(),
+            action,
+            outcome: if refused.is_some() { "REJECTED" } else { "APPLIED" },
+            error_code: refused.map(|r| r.code.as_str()),
+            actor_id: meta.claims.actor_id.to_string(),
+            actor_type: meta.claims.actor_type.as_str(),
+            claims: serde_json::json!(meta.claims).to_string(),
+            command_id: meta.command_id.to_string(),
+            correlation_id: meta.correlation_id.to_string(),
+            detail: refused.map(|r| r.detail.clone()),
+            recorded_at: self.now.into_inner(),
+        });
+    }
+
+    /// Writes everything, and names what is to be hinted after the commit.
+    pub async fn write(mut self, tx: &mut Tx, after: &mut AfterCommit) -> Result<(), StepError> {
+        let new: HashSet<Deferred> = self.new_deferred.iter().cloned().collect();
+        let settled: HashSet<Deferred> = self.settled.iter().cloned().collect();
+        // Deferred and settled within one batch: never written.
+        self.new_deferred.retain(|row| !settled.contains(row));
+        self.settled.retain(|row| !new.contains(row));
+        decisions::insert_deferred(tx, &self.new_deferred, self.now.into_inner()).await?;
+        decisions::delete_deferred(tx, &self.settled).await?;
+        decisions::insert_transitions(tx, &self.transitions).await?;
+        decisions::insert_outcomes(tx, &self.outcomes).await?;
+        decisions::append_audit(tx, &self.audit).await?;
+        decisions::insert_commands(tx, &self.commands).await?;
+        outbox::insert(tx, &self.outbox).await?;
+        after.outbox |= !self.outbox.is_empty();
+        after.decided.extend(self.outcomes.into_iter().map(|o| CommandId::new(o.command_id)));
+        Ok(())
+    }
+}
