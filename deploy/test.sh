@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
 # All checks and tests: form, lints, licences where cargo-deny is there, then the workspace's tests on a real stack of their own
 # (own ports, own data), which ends and is removed afterwards, whatever happened. Exit 0 only if every step passed.
-# Variables: CPQ_TEST_KEEP=1 leaves the stack running; CPQ_TEST_STACK_DIR (.stack-test); CPQ_TEST_PORT_OFFSET (10000).
+# Variables: CPQ_TEST_KEEP=1 leaves the stack running; CPQ_TEST_STACK_DIR (.stack-test); CPQ_TEST_PORT_OFFSET (12000).
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 # A shell that has read a running stack's env must not point the tests at that stack.
 engine=${CPQ_STACK_ENGINE:-camunda}
-keep=${CPQ_TEST_KEEP:-} stack=${CPQ_TEST_STACK_DIR:-.stack-test} offset=${CPQ_TEST_PORT_OFFSET:-10000} cache=${CPQ_STACK_CACHE:-.stack/dist}
+keep=${CPQ_TEST_KEEP:-} stack=${CPQ_TEST_STACK_DIR:-.stack-test} offset=${CPQ_TEST_PORT_OFFSET:-12000} cache=${CPQ_STACK_CACHE:-.stack/dist}
 for name in $(compgen -v CPQ_); do unset "$name"; done
 export CPQ_STACK_DIR=$stack CPQ_STACK_CACHE=$cache CPQ_STACK_PORT_OFFSET=$offset CPQ_STACK_ENGINE=$engine CPQ_STACK_MODE=local
 # Debug binaries, built together with the tests: nothing is built twice, nothing in release.
