@@ -5,9 +5,11 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
 pub mod aggregates;
+pub mod attempts;
 pub mod db;
 pub mod decisions;
 pub mod evidence;
 pub mod reference;
+pub mod workflow;
 
 pub use db::{Db, StoreError, Tx};
