@@ -106,11 +106,11 @@ pub(super) fn of_answer(status: u16, body: &[u8], effect: Effect) -> EngineError
     };
     let message = message.unwrap_or_default();
     // A task that is gone: 500 on complete ("task is null"), 400 NotFoundException on assignee, 404 elsewhere;
-    // a job: 500 InvalidRequestException on duedate ("No job found").
+    // a job: 500 InvalidRequestException ("No job found with id …", with an ENGINE code on execute and retries).
     let gone = status == 404
         || kind == "NotFoundException"
         || message.ends_with("task is null")
-        || message.starts_with("No job found");
+        || message.contains("No job found with id");
     if gone {
         EngineError::NotFound { message }
     } else if kind == "OptimisticLockingException" || code.is_some_and(|code| RACE_CODES.contains(&code)) {
@@ -155,7 +155,7 @@ mod tests {
         "not found"
     )]
     #[case(400, body("NotFoundException", "Cannot find task with id x: task is null", 0), "not found")]
-    #[case(500, body("InvalidRequestException", "No job found with id 'x'.", 0), "not found")]
+    #[case(500, body("InvalidRequestException", "ENGINE-13053 No job found with id 'x'.'", 0), "not found")]
     #[case(500, body("OptimisticLockingException", "ENGINE-03005 …", 1), "lost a race")]
     #[case(500, body("RestException", "deadlock", 10_000), "lost a race")]
     #[case(
