@@ -1,1 +1,3 @@
 //! streams
+
+pub mod document;
