@@ -123,6 +123,7 @@ fn create(command: &CreateQuote, ctx: &Context) -> Decided {
     };
     let created = QuoteCreated {
         customer_account_id: command.customer_account_id.clone(),
+        customer_name: customer.name.clone(),
         sales_owner_id: customer.sales_owner_id.clone(),
         currency: command.currency,
         term_months: command.term_months,

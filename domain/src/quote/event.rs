@@ -80,6 +80,8 @@ impl QuoteEvent {
 #[serde(rename_all = "camelCase")]
 pub struct QuoteCreated {
     pub customer_account_id: CustomerAccountId,
+    /// The customer's name at creation, for people who read the fact.
+    pub customer_name: String,
     /// The customer's sales owner at creation.
     pub sales_owner_id: ActorId,
     pub currency: Currency,

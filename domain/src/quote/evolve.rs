@@ -44,6 +44,7 @@ fn born(tenant_id: &TenantId, quote_id: &QuoteId, created: &QuoteCreated, at: Mo
         revision: 1,
         sequence: 1,
         customer_account_id: created.customer_account_id.clone(),
+        customer_name: created.customer_name.clone(),
         sales_owner_id: created.sales_owner_id.clone(),
         currency: created.currency,
         term_months: created.term_months,

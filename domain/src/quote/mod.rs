@@ -41,6 +41,8 @@ pub struct Quote {
     /// Number of events so far: the `aggregateSequence` of the newest.
     pub sequence: u64,
     pub customer_account_id: CustomerAccountId,
+    /// As it was at creation.
+    pub customer_name: String,
     pub sales_owner_id: ActorId,
     pub currency: Currency,
     pub term_months: u32,
