@@ -9,7 +9,14 @@ pub mod attempts;
 pub mod db;
 pub mod decisions;
 pub mod evidence;
+pub mod hints;
+pub mod lease;
+pub mod outbox;
+pub mod parked;
+pub mod positions;
 pub mod reference;
+pub mod schemas;
+pub mod views;
 pub mod workflow;
 
 pub use db::{Db, StoreError, Tx};

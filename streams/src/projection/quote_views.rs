@@ -1,0 +1,238 @@
+//! Quote events into the workspace, the worklist and the timeline.
+
+use super::{Rows, is_next, key, timeline};
+use cpq_avro::{Event, EventEnvelope, Record};
+use cpq_domain::approval::PlannedStep;
+use cpq_domain::ids::TaskId;
+use cpq_domain::quote::QuoteEvent;
+use cpq_domain::quote::QuoteStatus as Status;
+use cpq_domain::quote::command::Verdict;
+use cpq_domain::quote::event::*;
+use cpq_runtime::processor::Delivery;
+use cpq_state_stores::aggregates::AggregateKey;
+use cpq_state_stores::views::{self, TaskRow, TimelineRow, WorkspaceRow};
+use cpq_state_stores::{StoreError, Tx};
+
+/// The views of the quotes of one batch.
+pub struct QuoteViews {
+    workspace: Rows<WorkspaceRow>,
+    tasks: Rows<Vec<TaskRow>>,
+    timeline: Vec<TimelineRow>,
+}
+
+impl QuoteViews {
+    pub async fn load(tx: &mut Tx, keys: &[AggregateKey], batch: &[Delivery]) -> Result<Self, StoreError> {
+        let concerned = batch.iter().any(|d| matches!(d.record, Record::Event(_, Event::Quote(_))));
+        let keys = if concerned { keys } else { &[] };
+        let workspace = if concerned { views::workspace(tx, keys).await? } else { Default::default() };
+        let tasks = if concerned { views::tasks(tx, keys).await? } else { Default::default() };
+        Ok(Self { workspace: Rows::new(workspace), tasks: Rows::new(tasks), timeline: Vec::new() })
+    }
+
+    /// Brings the views one event forward.
+    pub fn apply(&mut self, envelope: &EventEnvelope, event: &QuoteEvent) -> Result<(), String> {
+        let key = key(envelope);
+        let row = self.workspace.get(&key);
+        if !is_next(row.map(|r| r.projection_version), envelope)? {
+            return Ok(());
+        }
+        let row = workspace(row, envelope, event).ok_or_else(|| format!("{} starts without QuoteCreated", key.1))?;
+        if let Some(tasks) = tasks(self.tasks.get(&key), &row, envelope, event) {
+            self.tasks.put(key.clone(), tasks);
+        }
+        self.timeline.push(timeline::entry(envelope, &row.customer_account_id, event.name(), timeline::quote(&row, event)));
+        self.workspace.put(key, row);
+        Ok(())
+    }
+
+    pub async fn save(&self, tx: &mut Tx) -> Result<(), StoreError> {
+        views::save_workspace(tx, &self.workspace.changed()).await?;
+        let tasks: Vec<&TaskRow> = self.tasks.changed().into_iter().flatten().collect();
+        views::save_tasks(tx, &tasks).await?;
+        views::save_timeline(tx, &self.timeline.iter().collect::<Vec<_>>()).await
+    }
+}
+
+/// The workspace row after an event; `None` if it has none before and this is not the first.
+pub fn workspace(row: Option<&WorkspaceRow>, envelope: &EventEnvelope, event: &QuoteEvent) -> Option<WorkspaceRow> {
+    let mut row = match (row, event) {
+        (Some(row), _) => row.clone(),
+        (None, QuoteEvent::QuoteCreated(created)) => first(envelope, created),
+        (None, _) => return None,
+    };
+    row.current_revision = envelope.aggregate_revision;
+    row.updated_at = envelope.occurred_at.to_string();
+    row.projection_version = envelope.aggregate_sequence;
+    if let Some(status) = status_after(event) {
+        row.status = status.to_string();
+    }
+    evidence_after(&mut row, event);
+    Some(row)
+}
+
+fn first(envelope: &EventEnvelope, created: &QuoteCreated) -> WorkspaceRow {
+    WorkspaceRow {
+        tenant_id: envelope.tenant_id.to_string(),
+        quote_id: envelope.aggregate_id.clone(),
+        current_revision: 1,
+        status: Status::Draft.to_string(),
+        customer_account_id: created.customer_account_id.to_string(),
+        customer_name: created.customer_name.clone(),
+        sales_owner_id: created.sales_owner_id.to_string(),
+        external_reference: created.external_reference.clone(),
+        total_amount: None,
+        currency: created.currency.to_string(),
+        approval_status: None,
+        artifact_status: None,
+        order_id: None,
+        created_at: envelope.occurred_at.to_string(),
+        updated_at: envelope.occurred_at.to_string(),
+        projection_version: 1,
+    }
+}
+
+fn status_after(event: &QuoteEvent) -> Option<Status> {
+    use QuoteEvent as E;
+    Some(match event {
+        E::QuoteCreated(_) => Status::Draft,
+        E::QuoteConfigured(_) => Status::Configured,
+        E::QuotePriced(_) | E::QuoteApprovalWithdrawn(_) => Status::Priced,
+        E::QuoteSubmittedForApproval(_) => Status::PendingApprovalWorkflowStart,
+        E::QuoteApprovalStarted(_) => Status::PendingApproval,
+        E::QuoteApproved(_) => Status::Approved,
+        E::QuoteApprovalRejected(_) => Status::ApprovalRejected,
+        E::QuoteAccepted(_) => Status::AcceptedPendingOrderCreation,
+        E::QuoteOrderLinked(_) => Status::Accepted,
+        E::QuoteApprovalStepClaimed(_)
+        | E::QuoteApprovalStepReleased(_)
+        | E::QuoteApprovalStepDecided(_)
+        | E::QuoteApprovalEscalated(_)
+        | E::QuoteArtifactGenerated(_) => return None,
+    })
+}
+
+/// What the row says of price, approval, artifact and order; each falls with what it rests on.
+fn evidence_after(row: &mut WorkspaceRow, event: &QuoteEvent) {
+    use QuoteEvent as E;
+    let text = |text: &str| Some(text.to_owned());
+    match event {
+        E::QuoteConfigured(_) => {
+            row.total_amount = None;
+            row.approval_status = None;
+            row.artifact_status = None;
+        }
+        E::QuotePriced(e) => {
+            row.total_amount = Some(e.price.price.total_amount.to_string());
+            row.approval_status = None;
+            row.artifact_status = None;
+        }
+        E::QuoteSubmittedForApproval(_) => row.approval_status = text("PENDING"),
+        E::QuoteApprovalWithdrawn(_) => row.approval_status = None,
+        E::QuoteApproved(_) => row.approval_status = text("APPROVED"),
+        E::QuoteApprovalRejected(_) => row.approval_status = text("REJECTED"),
+        E::QuoteArtifactGenerated(_) => row.artifact_status = text("GENERATED"),
+        E::QuoteAccepted(e) => {
+            row.artifact_status = text("ACCEPTED");
+            row.order_id = Some(e.order_id.to_string());
+        }
+        _ => {}
+    }
+}
+
+/// The quote's tasks after an event; `None` if it does not touch them.
+pub fn tasks(
+    tasks: Option<&Vec<TaskRow>>,
+    quote: &WorkspaceRow,
+    envelope: &EventEnvelope,
+    event: &QuoteEvent,
+) -> Option<Vec<TaskRow>> {
+    use QuoteEvent as E;
+    let mut rows = tasks.cloned().unwrap_or_default();
+    match event {
+        E::QuoteSubmittedForApproval(e) if !e.steps.is_empty() => {
+            rows.extend(e.steps.iter().map(|step| task(quote, envelope, e, step)));
+            open_next(&mut rows, envelope);
+        }
+        E::QuoteApprovalStepClaimed(e) => {
+            with_task(&mut rows, TaskId::approval(&e.approval_request_id, e.level.as_str()), |task| {
+                task.status = "CLAIMED".to_owned();
+                task.assignee = Some(e.assignee.to_string());
+            });
+        }
+        E::QuoteApprovalStepReleased(e) => {
+            with_task(&mut rows, TaskId::approval(&e.approval_request_id, e.level.as_str()), |task| {
+                task.status = "OPEN".to_owned();
+                task.assignee = None;
+            });
+        }
+        E::QuoteApprovalEscalated(e) => {
+            with_task(&mut rows, TaskId::approval(&e.approval_request_id, e.level.as_str()), |task| {
+                task.escalated = true;
+                task.escalated_role = Some(e.escalated_to.as_str().to_owned());
+            });
+        }
+        E::QuoteApprovalStepDecided(e) => {
+            with_task(&mut rows, TaskId::approval(&e.approval_request_id, e.level.as_str()), |task| {
+                task.status = "COMPLETED".to_owned();
+                task.assignee = Some(e.decided_by.to_string());
+            });
+            if e.decision == Verdict::Approve {
+                open_next(&mut rows, envelope);
+            }
+        }
+        E::QuoteApprovalWithdrawn(_) | E::QuoteApprovalRejected(_) => {
+            for task in rows.iter_mut().filter(|t| matches!(t.status.as_str(), "WAITING" | "OPEN" | "CLAIMED")) {
+                task.status = "CANCELLED".to_owned();
+            }
+        }
+        _ => return None,
+    }
+    for task in &mut rows {
+        task.updated_at = envelope.occurred_at.to_string();
+        task.projection_version = envelope.aggregate_sequence;
+    }
+    Some(rows)
+}
+
+fn task(quote: &WorkspaceRow, envelope: &EventEnvelope, submitted: &QuoteSubmittedForApproval, step: &PlannedStep) -> TaskRow {
+    TaskRow {
+        tenant_id: quote.tenant_id.clone(),
+        task_id: TaskId::approval(&submitted.approval_request_id, step.level.as_str()).into_string(),
+        r#type: "APPROVAL".to_owned(),
+        // Not on the list before the steps of lower order have approved.
+        status: "WAITING".to_owned(),
+        quote_id: Some(quote.quote_id.clone()),
+        order_id: None,
+        quote_revision: Some(envelope.aggregate_revision),
+        customer_account_id: quote.customer_account_id.clone(),
+        candidate_role: step.level.as_str().to_owned(),
+        escalated_role: None,
+        approval_order: Some(step.order),
+        assignee: None,
+        requested_by: Some(submitted.requested_by.to_string()),
+        sla_hours: Some(step.sla_hours),
+        created_at: envelope.occurred_at.to_string(),
+        due_at: None,
+        escalated: false,
+        updated_at: envelope.occurred_at.to_string(),
+        projection_version: envelope.aggregate_sequence,
+    }
+}
+
+fn with_task(rows: &mut [TaskRow], id: TaskId, change: impl FnOnce(&mut TaskRow)) {
+    if let Some(task) = rows.iter_mut().find(|task| task.task_id == id.as_str()) {
+        change(task);
+    }
+}
+
+/// Puts the waiting tasks of the lowest order on the list, once nothing before them is open.
+fn open_next(rows: &mut [TaskRow], envelope: &EventEnvelope) {
+    let busy = rows.iter().any(|t| matches!(t.status.as_str(), "OPEN" | "CLAIMED"));
+    let lowest = rows.iter().filter(|t| t.status == "WAITING").filter_map(|t| t.approval_order).min();
+    let (false, Some(order)) = (busy, lowest) else { return };
+    for task in rows.iter_mut().filter(|t| t.status == "WAITING" && t.approval_order == Some(order)) {
+        let hours = i64::from(task.sla_hours.unwrap_or_default());
+        task.status = "OPEN".to_owned();
+        task.due_at = Some(envelope.occurred_at.plus_hours(hours).to_string());
+    }
+}
