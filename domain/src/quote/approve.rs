@@ -31,9 +31,7 @@ pub(super) fn submit(quote: &Quote, command: &SubmitForApproval, ctx: &Context) 
         segment: configuration.segment.clone(),
         has_manual_override: !price.request.line_overrides.is_empty(),
     };
-    let policy = ctx.policy.evaluate(&inputs).map_err(|reason| {
-        Rejection::new(ErrorCode::Internal, format!("The approval policy could not be evaluated: {reason}"))
-    })?;
+    let policy = ctx.policy.evaluate(&inputs);
     let steps = policy.steps();
     let approval_request_id = ApprovalRequestId::of(&quote.quote_id, quote.revision + 1);
     let submitted = QuoteSubmittedForApproval {
