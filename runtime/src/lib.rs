@@ -4,4 +4,10 @@
 //! The order *dedupe → apply → outbox → position → commit* stands in `consumer` and nowhere else.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
+pub mod admin;
+pub mod backoff;
+pub mod config;
 pub mod processor;
+pub mod shutdown;
+pub mod telemetry;
+pub mod wake;

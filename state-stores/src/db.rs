@@ -158,7 +158,7 @@ impl Tx {
 /// Brings the schema up to this build, as the owner role. Safe to run from several processes at once.
 pub async fn migrate(owner_url: &str) -> Result<(), String> {
     let mut connection = PgConnection::connect(owner_url).await.map_err(|e| e.to_string())?;
-    MIGRATOR.run_direct(&mut connection).await.map_err(|e| e.to_string())
+    MIGRATOR.run_direct(None, &mut connection, false).await.map_err(|e| e.to_string())
 }
 
 /// A Postgres array literal inside a single-quoted string.

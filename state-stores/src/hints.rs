@@ -1,0 +1,205 @@
+//! Hints over Redis: "the outbox has rows", "these commands are decided". They only make others look sooner;
+//! every listener has a sweep of its own, so that with Redis gone everything still works, later.
+
+use cpq_domain::ids::CommandId;
+use futures::StreamExt;
+use std::{sync::Arc, time::Duration};
+use tokio::sync::{Notify, broadcast, mpsc};
+use tracing::{debug, warn};
+
+/// Channel on which new outbox rows are hinted; the payload is empty.
+pub const OUTBOX_CHANNEL: &str = "cpq:hint:outbox";
+/// Channel on which decided commands are hinted; the payload is their ids, comma-separated.
+pub const OUTCOME_CHANNEL: &str = "cpq:hint:outcome";
+/// Hints that wait for Redis; more are dropped.
+const MAX_QUEUED: usize = 1024;
+/// Ids in one message.
+const MAX_IDS: usize = 1000;
+/// Decided commands that a slow listener may be behind before it loses the oldest.
+const MAX_UNHEARD: usize = 4096;
+/// Longest wait for a connection or an answer.
+const REDIS_TIMEOUT: Duration = Duration::from_millis(500);
+/// Pause before Redis is tried again.
+const RECONNECT_PAUSE: Duration = Duration::from_secs(1);
+
+enum Hint {
+    Outbox,
+    Decided(Vec<CommandId>),
+}
+
+/// Publishes hints, and hears those of others. Cheap to clone.
+#[derive(Clone)]
+pub struct Hints {
+    client: Option<redis::Client>,
+    queue: mpsc::Sender<Hint>,
+}
+
+impl Hints {
+    /// Starts the publisher in the current runtime. A URL that is not Redis's is an error; a Redis that is not
+    /// there is not.
+    pub fn start(redis_url: &str) -> Result<Self, String> {
+        let client = redis::Client::open(redis_url).map_err(|e| e.to_string())?;
+        let (queue, hints) = mpsc::channel(MAX_QUEUED);
+        tokio::spawn(publish(client.clone(), hints));
+        Ok(Self { client: Some(client), queue })
+    }
+
+    /// Hints that go nowhere, for tools and tests.
+    pub fn disabled() -> Self {
+        Self { client: None, queue: mpsc::channel(1).0 }
+    }
+
+    /// The outbox has new rows. Never waits.
+    pub fn outbox(&self) {
+        self.send(Hint::Outbox);
+    }
+
+    /// These commands have an outcome. Never waits.
+    pub fn decided(&self, commands: Vec<CommandId>) {
+        if !commands.is_empty() {
+            self.send(Hint::Decided(commands));
+        }
+    }
+
+    fn send(&self, hint: Hint) {
+        // Full or closed: the listener's sweep is the guarantee.
+        let _ = self.queue.try_send(hint);
+    }
+
+    /// Wakes `wake` at each outbox hint, as long as it is used elsewhere.
+    pub fn wake_on_outbox(&self, wake: &Arc<Notify>) {
+        let Some(client) = self.client.clone() else { return };
+        let wake = Arc::downgrade(wake);
+        tokio::spawn(listen(client, OUTBOX_CHANNEL, move |_| match wake.upgrade() {
+            Some(wake) => {
+                wake.notify_one();
+                true
+            }
+            None => false,
+        }));
+    }
+
+    /// The commands decided anywhere, as they are hinted.
+    pub fn outcomes(&self) -> broadcast::Receiver<CommandId> {
+        let (sender, receiver) = broadcast::channel(MAX_UNHEARD);
+        if let Some(client) = self.client.clone() {
+            tokio::spawn(listen(client, OUTCOME_CHANNEL, move |payload| {
+                for id in payload.split(',').filter(|id| !id.is_empty()) {
+                    if sender.send(CommandId::from(id)).is_err() {
+                        return sender.receiver_count() > 0;
+                    }
+                }
+                true
+            }));
+        }
+        receiver
+    }
+}
+
+/// Sends what is queued, taken together, until every [`Hints`] is gone.
+async fn publish(client: redis::Client, mut hints: mpsc::Receiver<Hint>) {
+    let mut connection = None;
+    let mut batch = Vec::new();
+    while hints.recv_many(&mut batch, MAX_QUEUED).await > 0 {
+        let (outbox, decided) = coalesce(batch.drain(..));
+        if connection.is_none() {
+            connection = connect(&client).await;
+        }
+        let Some(redis) = connection.as_mut() else {
+            // These hints are lost, and so are those that come in the pause beyond the queue's bound.
+            tokio::time::sleep(RECONNECT_PAUSE).await;
+            continue;
+        };
+        let mut pipeline = redis::pipe();
+        if outbox {
+            pipeline.publish(OUTBOX_CHANNEL, "").ignore();
+        }
+        for ids in decided.chunks(MAX_IDS) {
+            pipeline.publish(OUTCOME_CHANNEL, ids.join(",")).ignore();
+        }
+        match tokio::time::timeout(REDIS_TIMEOUT, pipeline.query_async::<()>(redis)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => {
+                debug!(%error, "hints were not published");
+                connection = None;
+            }
+            Err(_) => connection = None,
+        }
+    }
+}
+
+async fn connect(client: &redis::Client) -> Option<redis::aio::MultiplexedConnection> {
+    match tokio::time::timeout(REDIS_TIMEOUT, client.get_multiplexed_async_connection()).await {
+        Ok(Ok(connection)) => Some(connection),
+        Ok(Err(error)) => {
+            debug!(%error, "redis is not reachable; hints are dropped");
+            None
+        }
+        Err(_) => None,
+    }
+}
+
+fn coalesce(hints: impl Iterator<Item = Hint>) -> (bool, Vec<String>) {
+    let (mut outbox, mut decided) = (false, Vec::new());
+    for hint in hints {
+        match hint {
+            Hint::Outbox => outbox = true,
+            Hint::Decided(ids) => decided.extend(ids.into_iter().map(CommandId::into_string)),
+        }
+    }
+    (outbox, decided)
+}
+
+/// Hands each message of the channel to `heard` until that says to stop; connects again quietly.
+async fn listen(client: redis::Client, channel: &'static str, heard: impl Fn(&str) -> bool + Send) {
+    let mut was_connected = false;
+    loop {
+        let subscribed = tokio::time::timeout(REDIS_TIMEOUT, async {
+            let mut pubsub = client.get_async_pubsub().await?;
+            pubsub.subscribe(channel).await?;
+            Ok::<_, redis::RedisError>(pubsub)
+        })
+        .await;
+        if let Ok(Ok(pubsub)) = subscribed {
+            debug!(channel, "listening for hints");
+            was_connected = true;
+            let mut messages = pubsub.into_on_message();
+            // What happened while nobody listened: look once. An empty payload names no command.
+            if !heard("") {
+                return;
+            }
+            while let Some(message) = messages.next().await {
+                if !heard(&message.get_payload::<String>().unwrap_or_default()) {
+                    return;
+                }
+            }
+        }
+        if was_connected {
+            warn!(channel, "redis connection lost; going on without hints until it is back");
+            was_connected = false;
+        }
+        tokio::time::sleep(RECONNECT_PAUSE).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn queued_hints_are_sent_together() {
+        let hints = [Hint::Outbox, Hint::Decided(vec!["a".into()]), Hint::Outbox, Hint::Decided(vec!["b".into()])];
+        assert_eq!(coalesce(hints.into_iter()), (true, vec!["a".to_owned(), "b".to_owned()]));
+    }
+
+    #[tokio::test]
+    async fn hints_without_redis_never_wait() {
+        let hints = Hints::start("redis://127.0.0.1:1").unwrap();
+        let wake = Arc::new(Notify::new());
+        hints.wake_on_outbox(&wake);
+        for _ in 0..10 * MAX_QUEUED {
+            hints.outbox();
+            hints.decided(vec!["c".into()]);
+        }
+    }
+}

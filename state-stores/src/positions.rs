@@ -1,0 +1,97 @@
+//! Where each consumer stands in each partition. The position is moved in the transaction of the effects, and
+//! only by the owner of the newest epoch: that is what makes effects happen once.
+
+use crate::{StoreError, Tx};
+use sqlx::Row;
+use std::collections::HashSet;
+
+/// A partition and where a consumer that has never been there begins.
+#[derive(Clone, Debug)]
+pub struct Assigned {
+    pub topic: String,
+    pub partition: i32,
+    pub first_offset: i64,
+}
+
+/// A partition as its new owner holds it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Position {
+    pub topic: String,
+    pub partition: i32,
+    pub next_offset: i64,
+    pub epoch: i64,
+}
+
+/// Who moves a position, and under which epoch.
+#[derive(Clone, Debug)]
+pub struct Fence {
+    pub consumer: String,
+    pub topic: String,
+    pub partition: i32,
+    pub epoch: i64,
+}
+
+/// Takes the partitions over under new epochs. Waits for a former owner's open transaction, so that the
+/// returned offsets are final.
+pub async fn take_over(
+    tx: &mut Tx,
+    consumer: &str,
+    owner: &str,
+    partitions: &[Assigned],
+) -> Result<Vec<Position>, StoreError> {
+    let rows = sqlx::query(
+        "insert into cpq.consumer_position as p (consumer, topic, partition, next_offset, epoch, owner) \
+         select $1, a.topic, a.partition, a.first_offset, 1, $2 \
+         from unnest($3::text[], $4::int[], $5::bigint[]) as a(topic, partition, first_offset) \
+         order by a.topic, a.partition \
+         on conflict (consumer, topic, partition) do update set epoch = p.epoch + 1, owner = excluded.owner, \
+           updated_at = clock_timestamp() \
+         returning p.topic, p.partition, p.next_offset, p.epoch",
+    )
+    .bind(consumer)
+    .bind(owner)
+    .bind(partitions.iter().map(|a| a.topic.as_str()).collect::<Vec<_>>())
+    .bind(partitions.iter().map(|a| a.partition).collect::<Vec<_>>())
+    .bind(partitions.iter().map(|a| a.first_offset).collect::<Vec<_>>())
+    .fetch_all(tx.connection())
+    .await?;
+    rows.into_iter()
+        .map(|row| {
+            Ok(Position {
+                topic: row.try_get(0)?,
+                partition: row.try_get(1)?,
+                next_offset: row.try_get(2)?,
+                epoch: row.try_get(3)?,
+            })
+        })
+        .collect()
+}
+
+/// Moves the position, holding its row until the transaction ends, and tells which of these keys are parked.
+/// [`StoreError::Fenced`] where the epoch is no longer the caller's.
+pub async fn advance(
+    tx: &mut Tx,
+    fence: &Fence,
+    next_offset: i64,
+    keys: &[&str],
+) -> Result<HashSet<String>, StoreError> {
+    let row = sqlx::query(
+        "with moved as (update cpq.consumer_position set next_offset = $5, updated_at = clock_timestamp() \
+           where consumer = $1 and topic = $2 and partition = $3 and epoch = $4 returning 1) \
+         select exists (select from moved), array(select message_key from cpq.parked_key \
+           where consumer = $1 and topic = $2 and message_key = any($6))",
+    )
+    .bind(&fence.consumer)
+    .bind(&fence.topic)
+    .bind(fence.partition)
+    .bind(fence.epoch)
+    .bind(next_offset)
+    .bind(keys)
+    .fetch_one(tx.connection())
+    .await?;
+    if !row.try_get::<bool, _>(0)? {
+        let Fence { consumer, topic, partition, epoch } = fence;
+        return Err(StoreError::Fenced(format!("{topic}[{partition}] of {consumer} (epoch {epoch} is over)")));
+    }
+    Ok(row.try_get::<Vec<String>, _>(1)?.into_iter().collect())
+}
