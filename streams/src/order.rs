@@ -36,6 +36,7 @@ impl Aggregate for Orders {
     type Evidence = OrderEvidence;
 
     const CONSUMER: &'static str = "order";
+    const SENDER: &'static str = "cpq-streams/order";
     const TYPE: AggregateType = AggregateType::Order;
     const COMMANDS: &'static [&'static str] = &[topics::ORDER_COMMANDS];
     const EVENTS_TOPIC: &'static str = topics::ORDER_EVENTS;

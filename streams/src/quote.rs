@@ -72,6 +72,7 @@ impl Aggregate for Quotes {
     type Evidence = Evidence;
 
     const CONSUMER: &'static str = "quote";
+    const SENDER: &'static str = "cpq-streams/quote";
     const TYPE: AggregateType = AggregateType::Quote;
     const COMMANDS: &'static [&'static str] = &[topics::QUOTE_COMMANDS];
     const EVENTS_TOPIC: &'static str = topics::QUOTE_EVENTS;

@@ -147,7 +147,7 @@ impl<A: Aggregate> Run<'_, A> {
 
     fn follow(&mut self, meta: &CommandMeta, cause: &str, commands: Vec<FollowUp>) -> Result<(), StepError> {
         for (index, command) in commands.into_iter().enumerate() {
-            self.ledger.follow_up(meta, A::CONSUMER, cause, index, command)?;
+            self.ledger.follow_up(meta, A::SENDER, cause, index, command)?;
         }
         Ok(())
     }

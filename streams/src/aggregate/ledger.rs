@@ -1,17 +1,17 @@
-//! What a batch leaves behind besides the aggregates: outcomes, transitions, audit entries, follow-up
-//! commands and outbox rows, collected in memory and written as sets.
+//! What a batch leaves behind besides the aggregates: outcomes, transitions, audit entries and messages,
+//! collected in memory and written as sets.
 
 use super::Aggregate;
-use cpq_avro::{AggregateType, Command, Encoder, EventEnvelope, topics};
-use cpq_domain::command::{Applied, Claims, CommandMeta};
+use cpq_avro::{AggregateType, Encoder, EventEnvelope};
+use cpq_domain::command::{Applied, CommandMeta};
 use cpq_domain::follow_up::FollowUp;
 use cpq_domain::ids::{CommandId, EventId, TenantId};
 use cpq_domain::moment::Moment;
 use cpq_domain::rejection::Rejection;
+use cpq_runtime::outbound::{Cause, Outbound, StateRecord};
 use cpq_runtime::processor::{AfterCommit, StepError};
 use cpq_state_stores::aggregates::AggregateKey;
-use cpq_state_stores::decisions::{self, AuditEntry, Deferred, InternalCommand, OutcomeRow, TransitionRow};
-use cpq_state_stores::outbox::{self, OutboxRow};
+use cpq_state_stores::decisions::{self, AuditEntry, Deferred, OutcomeRow, TransitionRow};
 use cpq_state_stores::{StoreError, Tx};
 use std::collections::HashSet;
 use ulid::Ulid;
@@ -20,7 +20,7 @@ use ulid::Ulid;
 pub const EVENT_VERSION: u32 = 1;
 
 pub struct Ledger<'a> {
-    encoder: &'a Encoder,
+    outbound: Outbound<'a>,
     /// The time of every decision in the batch.
     pub now: Moment,
     pub new_deferred: Vec<Deferred>,
@@ -28,8 +28,6 @@ pub struct Ledger<'a> {
     outcomes: Vec<OutcomeRow>,
     transitions: Vec<TransitionRow>,
     audit: Vec<AuditEntry>,
-    commands: Vec<InternalCommand>,
-    outbox: Vec<OutboxRow>,
 }
 
 fn corrupt(what: &str, cause: impl std::fmt::Display) -> StepError {
@@ -39,15 +37,13 @@ fn corrupt(what: &str, cause: impl std::fmt::Display) -> StepError {
 impl<'a> Ledger<'a> {
     pub fn new(encoder: &'a Encoder, now: Moment) -> Self {
         Self {
-            encoder,
+            outbound: Outbound::new(encoder),
             now,
             new_deferred: Vec::new(),
             settled: Vec::new(),
             outcomes: Vec::new(),
             transitions: Vec::new(),
             audit: Vec::new(),
-            commands: Vec::new(),
-            outbox: Vec::new(),
         }
     }
 
@@ -94,17 +90,7 @@ impl<'a> Ledger<'a> {
             causation_id: Some(meta.command_id.to_string()),
             actor,
         };
-        let value = self.encoder.event(&envelope, &A::to_wire(event)).map_err(|e| corrupt(name, e))?;
-        self.outbox.push(OutboxRow::new(
-            &key.0,
-            A::EVENTS_TOPIC,
-            &key.1,
-            &event_id,
-            A::TYPE.as_str(),
-            Some(A::sequence(after)),
-            cpq_avro::headers::event(&envelope, A::TYPE, name, meta.traceparent.as_deref()),
-            value,
-        ));
+        self.outbound.event(A::EVENTS_TOPIC, &envelope, &A::to_wire(event), meta.traceparent.as_deref())?;
         Ok(event_id)
     }
 
@@ -112,72 +98,35 @@ impl<'a> Ledger<'a> {
     pub fn follow_up(
         &mut self,
         meta: &CommandMeta,
-        consumer: &str,
+        sender: &str,
         cause: &str,
         index: usize,
         follow_up: FollowUp,
     ) -> Result<(), StepError> {
-        let (topic, aggregate_type, aggregate_id, command) = match follow_up {
-            FollowUp::Quote(id, c) => (topics::QUOTE_COMMANDS, AggregateType::Quote, id.into_string(), Command::Quote(c)),
-            FollowUp::Order(id, c) => (topics::ORDER_COMMANDS, AggregateType::Order, id.into_string(), Command::Order(c)),
-            FollowUp::Workflow(c) => {
-                (topics::WORKFLOW_COMMANDS, AggregateType::of_workflow(&c), c.aggregate_id(), Command::Workflow(c))
-            }
+        let cause = Cause {
+            tenant_id: &meta.tenant_id,
+            sender,
+            correlation_id: &meta.correlation_id,
+            causation_id: cause,
+            traceparent: meta.traceparent.as_deref(),
+            at: self.now,
         };
-        let sent = CommandMeta {
-            command_id: CommandId::new(Ulid::generate().to_string()),
-            tenant_id: meta.tenant_id.clone(),
-            claims: Claims::system(&format!("cpq-streams/{consumer}")),
-            correlation_id: meta.correlation_id.clone(),
-            causation_id: Some(cause.to_owned()),
-            received_at: self.now,
-            if_match: None,
-            traceparent: meta.traceparent.clone(),
-        };
-        let name = command.name();
-        let value =
-            self.encoder.command(&sent, aggregate_type, &aggregate_id, &command).map_err(|e| corrupt(name, e))?;
-        self.commands.push(InternalCommand {
-            tenant_id: sent.tenant_id.to_string(),
-            command_id: sent.command_id.to_string(),
-            operation: name,
-            actor_id: sent.claims.actor_id.to_string(),
-            idempotency_key: format!("{cause}:{index}"),
-            aggregate_type: aggregate_type.as_str(),
-            aggregate_id: aggregate_id.clone(),
-            correlation_id: sent.correlation_id.to_string(),
-            causation_id: cause.to_owned(),
-            received_at: self.now.into_inner(),
-        });
-        self.outbox.push(OutboxRow::new(
-            &sent.tenant_id,
-            topic,
-            &aggregate_id,
-            sent.command_id.as_str(),
-            aggregate_type.as_str(),
-            None,
-            cpq_avro::headers::command(&sent, aggregate_type, &aggregate_id, name),
-            value,
-        ));
-        Ok(())
+        let key = format!("{}:{index}", cause.causation_id);
+        Ok(self.outbound.command(&cause, key, follow_up)?)
     }
 
     /// The newest state, for the compacted topic.
     pub fn state<A: Aggregate>(&mut self, key: &AggregateKey, state: &A::State) -> Result<(), StepError> {
-        let record = A::state_record(state, self.now);
-        let value = self.encoder.state(A::STATE_RECORD, &record).map_err(|e| corrupt(A::STATE_RECORD, e))?;
-        let id = Ulid::generate().to_string();
-        self.outbox.push(OutboxRow::new(
-            &key.0,
-            A::STATE_TOPIC,
-            &key.1,
-            &id,
-            A::TYPE.as_str(),
-            Some(A::sequence(state)),
-            cpq_avro::headers::state(&id, &key.0, A::STATE_RECORD, &key.1, self.now),
-            value,
-        ));
-        Ok(())
+        let record = StateRecord {
+            name: A::STATE_RECORD,
+            tenant_id: &key.0,
+            aggregate_type: A::TYPE,
+            aggregate_id: &key.1,
+            aggregate_sequence: A::sequence(state),
+            record: A::state_record(state, self.now),
+            at: self.now,
+        };
+        Ok(self.outbound.state(A::STATE_TOPIC, &record)?)
     }
 
     pub fn outcome(
@@ -235,9 +184,8 @@ impl<'a> Ledger<'a> {
         decisions::insert_transitions(tx, &self.transitions).await?;
         decisions::insert_outcomes(tx, &self.outcomes).await?;
         decisions::append_audit(tx, &self.audit).await?;
-        decisions::insert_commands(tx, &self.commands).await?;
-        outbox::insert(tx, &self.outbox).await?;
-        after.outbox |= !self.outbox.is_empty();
+        after.outbox |= !self.outbound.is_empty();
+        self.outbound.write(tx).await?;
         after.decided.extend(self.outcomes.into_iter().map(|o| CommandId::new(o.command_id)));
         Ok(())
     }

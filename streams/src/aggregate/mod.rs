@@ -45,6 +45,8 @@ pub trait Aggregate: Send + Sync + 'static {
     type Evidence: Default + Send;
 
     const CONSUMER: &'static str;
+    /// The actor of the commands that follow from its events.
+    const SENDER: &'static str;
     const TYPE: AggregateType;
     const COMMANDS: &'static [&'static str];
     const EVENTS_TOPIC: &'static str;
