@@ -1,0 +1,23 @@
+//! The command line as people type it: every command with its options, and where the parts of a stack are.
+
+use crate::output::OutputFormat;
+use crate::token;
+use clap::{Parser, Subcommand};
+
+/// The operator's command line of CPQ Streams.
+///
+/// Exit codes: 0 done and nothing amiss, 1 a finding or a failure, 2 a wrong command line or setting.
+#[derive(Parser, Clone, Debug)]
+#[command(name = "cpq", version, propagate_version = true, max_term_width = 110)]
+pub struct Cli {
+    /// The form of the answer on standard output.
+    #[arg(long, short, global = true, value_enum, default_value = "text")]
+    pub output: OutputFormat,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Subcommand, Clone, Debug)]
+pub enum Command {
+    Token(token::TokenArgs),
+}
