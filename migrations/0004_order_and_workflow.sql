@@ -147,8 +147,10 @@ create table cpq.notification (
   attempts        integer not null default 0,
   last_error      text,
   created_at      timestamptz not null,
+  -- When it may be tried (again).
+  due_at          timestamptz not null default now(),
   sent_at         timestamptz,
   primary key (tenant_id, notification_id)
 );
-create index notification_pending on cpq.notification (created_at) where status = 'PENDING';
+create index notification_pending on cpq.notification (due_at) where status = 'PENDING';
 call cpq.isolate('cpq.notification');

@@ -11,6 +11,7 @@ pub mod decisions;
 pub mod evidence;
 pub mod hints;
 pub mod lease;
+pub mod notifications;
 pub mod outbox;
 pub mod parked;
 pub mod positions;

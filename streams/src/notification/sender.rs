@@ -1,0 +1,171 @@
+//! How messages leave: to an SMTP server (RFC 5321), or to the log where none is configured. At least once; the
+//! Message-ID is the notification's id, so that a repeat can be recognised.
+
+use cpq_state_stores::notifications::{self, Notification};
+use cpq_state_stores::{Db, StoreError};
+use lettre::message::Mailbox;
+use lettre::{Address, AsyncSmtpTransport, AsyncTransport, Message, Tokio1Executor};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+/// Messages taken at once.
+const BATCH: i64 = 50;
+/// A message taken by a sender that died is taken again after this.
+const LEASE: Duration = Duration::from_secs(60);
+/// How often the table is asked where nobody wakes the sender.
+const SWEEP: Duration = Duration::from_secs(2);
+/// After so many attempts a message is FAILED and stays for an operator.
+const MAX_ATTEMPTS: i32 = 8;
+/// Longest wait for the SMTP server.
+const SMTP_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Where messages go.
+pub enum Sink {
+    /// One structured log record per message.
+    Log,
+    Smtp { transport: AsyncSmtpTransport<Tokio1Executor>, from: Mailbox, domain: String },
+}
+
+impl Sink {
+    /// `log:` or an SMTP URL (`smtp://host:port`, `smtps://user:password@host`). `domain` completes an actor id
+    /// that is no address.
+    pub fn from_url(url: &str, from: &str, domain: &str) -> Result<Self, String> {
+        if url == "log:" {
+            return Ok(Self::Log);
+        }
+        let from = from.parse().map_err(|e| format!("the sender '{from}' is not a mailbox: {e}"))?;
+        let transport = AsyncSmtpTransport::<Tokio1Executor>::from_url(url)
+            .map_err(|e| format!("not an SMTP URL: {e}"))?
+            .timeout(Some(SMTP_TIMEOUT))
+            .build();
+        Ok(Self::Smtp { transport, from, domain: domain.to_owned() })
+    }
+
+    async fn send(&self, notification: &Notification) -> Result<(), String> {
+        match self {
+            Self::Log => {
+                tracing::info!(
+                    tenant_id = notification.tenant_id,
+                    correlation_id = notification.correlation_id,
+                    business_key = notification.aggregate_id,
+                    kind = notification.kind,
+                    recipient = notification.recipient,
+                    subject = notification.subject,
+                    "notification"
+                );
+                Ok(())
+            }
+            Self::Smtp { transport, from, domain } => {
+                let message = mail(notification, from, domain)?;
+                transport.send(message).await.map(drop).map_err(|e| e.to_string())
+            }
+        }
+    }
+}
+
+fn mail(notification: &Notification, from: &Mailbox, domain: &str) -> Result<Message, String> {
+    let recipient = &notification.recipient;
+    let address = if recipient.contains('@') { recipient.clone() } else { format!("{recipient}@{domain}") };
+    let address: Address = address.parse().map_err(|e| format!("'{address}' is not a mail address: {e}"))?;
+    Message::builder()
+        .from(from.clone())
+        .to(Mailbox::new(None, address))
+        .subject(&notification.subject)
+        .message_id(Some(format!("<{}.{}@{domain}>", notification.notification_id, notification.tenant_id)))
+        .body(notification.body.clone())
+        .map_err(|e| e.to_string())
+}
+
+/// The sending loop.
+pub struct Sender {
+    pub db: Db,
+    pub sink: Sink,
+    pub wake: Arc<Notify>,
+}
+
+impl Sender {
+    /// Sends until it is told to stop. A failing database or server is tried again.
+    pub async fn run(self, stop: CancellationToken) {
+        while !stop.is_cancelled() {
+            match self.round().await {
+                Ok(count) if count == BATCH as usize => continue,
+                Ok(_) => {}
+                Err(error) => tracing::warn!(%error, "notifications wait for the database"),
+            }
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = self.wake.notified() => {}
+                () = tokio::time::sleep(SWEEP) => {}
+            }
+        }
+    }
+
+    /// Sends what is due; gives how many were taken.
+    async fn round(&self) -> Result<usize, StoreError> {
+        let mut tx = self.db.begin_system().await?;
+        let due = notifications::claim(&mut tx, LEASE.as_secs_f64(), BATCH).await?;
+        tx.commit().await?;
+        for notification in &due {
+            let sent = self.sink.send(notification).await;
+            let mut tx = self.db.begin_system().await?;
+            match sent {
+                Ok(()) => notifications::sent(&mut tx, notification).await?,
+                Err(error) => {
+                    metrics::counter!("cpq_notifications_failed_total").increment(1);
+                    tracing::warn!(notification_id = notification.notification_id, correlation_id = notification.correlation_id, error, "not sent");
+                    notifications::not_sent(&mut tx, notification, &error, pause(notification.attempts)).await?;
+                }
+            }
+            tx.commit().await?;
+        }
+        Ok(due.len())
+    }
+}
+
+/// Seconds before the next attempt: doubling from 2; `None` after the last.
+fn pause(attempts: i32) -> Option<f64> {
+    (attempts < MAX_ATTEMPTS).then(|| 2_f64.powi(attempts))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rstest::rstest;
+
+    fn notification(recipient: &str) -> Notification {
+        Notification {
+            tenant_id: "tenant-acme".into(),
+            notification_id: "01J-bob".into(),
+            kind: "APPROVAL_TASK".into(),
+            recipient: recipient.into(),
+            subject: "Approval task".into(),
+            body: "Please decide.".into(),
+            aggregate_id: "apr-2026-000001-r4".into(),
+            correlation_id: "c".into(),
+            attempts: 1,
+        }
+    }
+
+    #[rstest]
+    #[case("bob", "bob@example.com")]
+    #[case("bob@acme.test", "bob@acme.test")]
+    fn an_actor_without_an_address_gets_the_mail_domain(#[case] recipient: &str, #[case] address: &str) {
+        let message = mail(&notification(recipient), &"cpq@example.com".parse().unwrap(), "example.com").unwrap();
+        let text = String::from_utf8(message.formatted()).unwrap();
+        assert!(text.contains(&format!("To: {address}")), "{text}");
+        assert!(text.contains("Message-ID: <01J-bob.tenant-acme@example.com>"), "{text}");
+    }
+
+    #[test]
+    fn a_recipient_that_is_no_address_is_refused() {
+        assert!(mail(&notification("two words"), &"cpq@example.com".parse().unwrap(), "example.com").is_err());
+    }
+
+    #[test]
+    fn a_message_is_given_up_after_a_bounded_number_of_attempts() {
+        assert_eq!(pause(1), Some(2.0));
+        assert_eq!(pause(MAX_ATTEMPTS), None);
+    }
+}
