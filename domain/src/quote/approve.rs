@@ -46,7 +46,8 @@ pub(super) fn submit(quote: &Quote, command: &SubmitForApproval, ctx: &Context) 
     if submitted.steps.is_empty() {
         let approval_hash = canonical::hash(&(&submitted.policy, &price.price_hash));
         events.push(QuoteEvent::QuoteSubmittedForApproval(submitted));
-        events.push(QuoteEvent::QuoteApproved(QuoteApproved { approval_request_id, approval_hash }));
+        let requested_by = ctx.meta.claims.actor_id.clone();
+        events.push(QuoteEvent::QuoteApproved(QuoteApproved { approval_request_id, requested_by, approval_hash }));
     } else {
         events.push(QuoteEvent::QuoteSubmittedForApproval(submitted));
     }
@@ -201,6 +202,7 @@ fn decided(
 ) -> Decided {
     let me = &ctx.meta.claims.actor_id;
     let request = approval.approval_request_id.clone();
+    let requested_by = approval.requested_by.clone();
     let task = step.task_id(&request);
     if let Some(assignee) = step.assignee.as_ref().filter(|assignee| *assignee != me) {
         return Err(claimed_by(&task, assignee.as_str()));
@@ -219,13 +221,18 @@ fn decided(
     match word.verdict {
         Verdict::Reject => events.push(QuoteEvent::QuoteApprovalRejected(QuoteApprovalRejected {
             approval_request_id: request,
+            requested_by,
             rejected_by: me.clone(),
             level: step.level,
             reason_code: word.reason_code.to_owned(),
         })),
         Verdict::Approve if last => {
             let approval_hash = approval_hash(approval, &events[0]);
-            events.push(QuoteEvent::QuoteApproved(QuoteApproved { approval_request_id: request, approval_hash }));
+            events.push(QuoteEvent::QuoteApproved(QuoteApproved {
+                approval_request_id: request,
+                requested_by,
+                approval_hash,
+            }));
         }
         Verdict::Approve => {}
     }

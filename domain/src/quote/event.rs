@@ -178,6 +178,7 @@ pub struct QuoteApprovalWithdrawn {
 #[serde(rename_all = "camelCase")]
 pub struct QuoteApproved {
     pub approval_request_id: ApprovalRequestId,
+    pub requested_by: ActorId,
     /// Hash over the approval's evidence: policy, steps, decisions and the price they rest on.
     pub approval_hash: String,
 }
@@ -186,6 +187,7 @@ pub struct QuoteApproved {
 #[serde(rename_all = "camelCase")]
 pub struct QuoteApprovalRejected {
     pub approval_request_id: ApprovalRequestId,
+    pub requested_by: ActorId,
     pub rejected_by: ActorId,
     pub level: ApprovalLevel,
     pub reason_code: String,
