@@ -2,7 +2,8 @@
 //! document role. These are requests to act, never questions about truth.
 
 use crate::approval::{ApprovalLevel, PlannedStep};
-use crate::ids::{ActorId, ApprovalRequestId, ArtifactId, OrderId, QuoteId};
+use crate::ids::{ActorId, ApprovalRequestId, ArtifactId, OrderId, QuoteId, StepId, TaskId};
+use crate::moment::Moment;
 use crate::quote::command::{ArtifactType, Verdict};
 use serde::{Deserialize, Serialize};
 
@@ -111,4 +112,109 @@ pub struct RenderArtifact {
     pub template_id: String,
     pub template_version: String,
     pub requested_by: ActorId,
+}
+
+/// An event on `cpq.workflow.events.v1`: what the engine does for an approval or a fulfilment. Tagged by name,
+/// as on the wire. Facts about steps, never business truth.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", content = "payload")]
+pub enum WorkflowEvent {
+    ProcessStarted(ProcessStarted),
+    UserTaskCreated(UserTaskCreated),
+    UserTaskCompleted(UserTaskCompleted),
+    UserTaskEscalated(UserTaskEscalated),
+    IncidentRaised(IncidentRaised),
+    IncidentResolved(IncidentResolved),
+}
+
+impl WorkflowEvent {
+    /// The event's name, the same word on topic, schema and log.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::ProcessStarted(_) => "ProcessStarted",
+            Self::UserTaskCreated(_) => "UserTaskCreated",
+            Self::UserTaskCompleted(_) => "UserTaskCompleted",
+            Self::UserTaskEscalated(_) => "UserTaskEscalated",
+            Self::IncidentRaised(_) => "IncidentRaised",
+            Self::IncidentResolved(_) => "IncidentResolved",
+        }
+    }
+}
+
+/// An instance was admitted: it is the one that runs for its aggregate.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ProcessStarted {
+    /// `quote-approval` or `order-fulfillment`.
+    pub process_key: String,
+    pub business_key: String,
+    pub process_instance_id: String,
+    /// The quote of an approval.
+    pub quote_id: Option<QuoteId>,
+    /// The order of a fulfilment.
+    pub order_id: Option<OrderId>,
+}
+
+/// A step of an approval is open.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct UserTaskCreated {
+    pub quote_id: QuoteId,
+    pub approval_request_id: ApprovalRequestId,
+    pub task_id: TaskId,
+    pub level: ApprovalLevel,
+    pub process_instance_id: String,
+    pub due_at: Option<Moment>,
+}
+
+/// The engine's task has followed the quote's decision.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct UserTaskCompleted {
+    pub quote_id: QuoteId,
+    pub approval_request_id: ApprovalRequestId,
+    pub task_id: TaskId,
+    pub level: ApprovalLevel,
+    pub process_instance_id: String,
+    pub decision: Verdict,
+}
+
+/// A step's SLA has passed. Who may decide it is the quote's to say.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct UserTaskEscalated {
+    pub quote_id: QuoteId,
+    pub approval_request_id: ApprovalRequestId,
+    pub task_id: TaskId,
+    pub level: ApprovalLevel,
+    pub escalated_to: ApprovalLevel,
+    pub process_instance_id: String,
+}
+
+/// The engine has given up on an activity.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct IncidentRaised {
+    pub incident_id: String,
+    pub incident_type: String,
+    pub process_instance_id: String,
+    pub activity_id: String,
+    pub quote_id: Option<QuoteId>,
+    pub order_id: Option<OrderId>,
+    /// The fulfilment step that the activity works on.
+    pub step_id: Option<StepId>,
+    pub message: Option<String>,
+}
+
+/// The engine goes on where it had given up.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct IncidentResolved {
+    pub incident_id: String,
+    pub incident_type: String,
+    pub process_instance_id: String,
+    pub activity_id: String,
+    pub quote_id: Option<QuoteId>,
+    pub order_id: Option<OrderId>,
+    pub step_id: Option<StepId>,
 }
