@@ -7,6 +7,8 @@
 pub mod admin;
 pub mod backoff;
 pub mod config;
+pub mod consumer;
+pub mod outbound;
 pub mod processor;
 pub mod shutdown;
 pub mod telemetry;

@@ -67,31 +67,59 @@ pub async fn take_over(
         .collect()
 }
 
-/// Moves the position, holding its row until the transaction ends, and tells which of these keys are parked.
-/// [`StoreError::Fenced`] where the epoch is no longer the caller's.
+/// How a position stood when a batch wanted to move it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Advance {
+    /// It is moved, and its row is held until the transaction ends. These of the given keys are parked.
+    Moved { parked: HashSet<String> },
+    /// The batch was applied before: a commit whose answer got lost did happen.
+    AlreadyApplied,
+}
+
+/// Moves the position over a batch that begins at `first_offset` to `next_offset`, and tells which of these
+/// keys are parked. [`StoreError::Fenced`] where the epoch is no longer the caller's.
 pub async fn advance(
     tx: &mut Tx,
     fence: &Fence,
+    first_offset: i64,
     next_offset: i64,
     keys: &[&str],
-) -> Result<HashSet<String>, StoreError> {
+) -> Result<Advance, StoreError> {
     let row = sqlx::query(
-        "with moved as (update cpq.consumer_position set next_offset = $5, updated_at = clock_timestamp() \
-           where consumer = $1 and topic = $2 and partition = $3 and epoch = $4 returning 1) \
+        "with moved as (update cpq.consumer_position set next_offset = $6, updated_at = clock_timestamp() \
+           where consumer = $1 and topic = $2 and partition = $3 and epoch = $4 and next_offset <= $5 returning 1) \
          select exists (select from moved), array(select message_key from cpq.parked_key \
-           where consumer = $1 and topic = $2 and message_key = any($6))",
+           where consumer = $1 and topic = $2 and message_key = any($7))",
     )
     .bind(&fence.consumer)
     .bind(&fence.topic)
     .bind(fence.partition)
     .bind(fence.epoch)
+    .bind(first_offset)
     .bind(next_offset)
     .bind(keys)
     .fetch_one(tx.connection())
     .await?;
-    if !row.try_get::<bool, _>(0)? {
-        let Fence { consumer, topic, partition, epoch } = fence;
-        return Err(StoreError::Fenced(format!("{topic}[{partition}] of {consumer} (epoch {epoch} is over)")));
+    if row.try_get::<bool, _>(0)? {
+        return Ok(Advance::Moved { parked: row.try_get::<Vec<String>, _>(1)?.into_iter().collect() });
     }
-    Ok(row.try_get::<Vec<String>, _>(1)?.into_iter().collect())
+    let Fence { consumer, topic, partition, epoch } = fence;
+    let row = sqlx::query(
+        "select next_offset from cpq.consumer_position \
+         where consumer = $1 and topic = $2 and partition = $3 and epoch = $4",
+    )
+    .bind(consumer)
+    .bind(topic)
+    .bind(partition)
+    .bind(epoch)
+    .fetch_optional(tx.connection())
+    .await?;
+    let stored = row.map(|row| row.try_get::<i64, _>(0)).transpose()?;
+    match stored {
+        Some(stored) if stored >= next_offset => Ok(Advance::AlreadyApplied),
+        Some(stored) => Err(StoreError::Corrupt(format!(
+            "the position of {consumer} in {topic}[{partition}] is {stored}, inside a batch from {first_offset} to {next_offset}"
+        ))),
+        None => Err(StoreError::Fenced(format!("{topic}[{partition}] of {consumer} (epoch {epoch} is over)"))),
+    }
 }

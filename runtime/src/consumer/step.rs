@@ -1,0 +1,236 @@
+//! One transaction: the position moved under its epoch, the records of parked keys put behind them, the rest
+//! applied, and all of it committed together; then the hints.
+
+use super::partition::{Partition, RawRecord};
+use super::{Host, RecordDecoder, decode, park};
+use crate::processor::{AfterCommit, Delivery, Processor, StepError};
+use crate::wake;
+use cpq_avro::Record;
+use cpq_domain::ids::TenantId;
+use cpq_state_stores::positions::{self, Advance, Fence};
+use cpq_state_stores::{StoreError, Tx};
+use futures::FutureExt as _;
+use std::{
+    collections::{BTreeSet, HashSet},
+    ops::Range,
+    panic::AssertUnwindSafe,
+    sync::Arc,
+    time::Instant,
+};
+use tracing::{Instrument as _, Span, debug};
+
+/// Records of one partition in order: as they came, and decoded. Equal indices are the same record.
+#[derive(Default)]
+pub struct Decoded {
+    pub raw: Vec<RawRecord>,
+    deliveries: Vec<Delivery>,
+    tenants: Vec<TenantId>,
+}
+
+impl Decoded {
+    pub fn push(&mut self, partition: &Partition, raw: RawRecord, record: Record, tenant: TenantId) {
+        self.deliveries.push(Delivery {
+            topic: partition.topic.clone(),
+            partition: partition.partition,
+            offset: raw.offset,
+            key: raw.key_text(),
+            record,
+        });
+        self.raw.push(raw);
+        self.tenants.push(tenant);
+    }
+
+    pub fn tenant_of(&self, offset: i64) -> Option<&TenantId> {
+        let index = self.raw.iter().position(|raw| raw.offset == offset)?;
+        self.tenants.get(index)
+    }
+}
+
+/// How a step has ended.
+#[derive(Debug)]
+pub enum Outcome {
+    Done,
+    /// Try the same again.
+    Transient(String),
+    /// The database, or a defect of ours, refuses something in it.
+    Refused(String),
+    /// This record is refused.
+    Poison {
+        index: usize,
+        cause: String,
+    },
+    Fenced(String),
+}
+
+impl From<StoreError> for Outcome {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Transient(_) => Self::Transient(error.to_string()),
+            StoreError::Fenced(what) => Self::Fenced(what),
+            StoreError::Constraint(_) | StoreError::Corrupt(_) | StoreError::Defect(_) => {
+                Self::Refused(error.to_string())
+            }
+        }
+    }
+}
+
+/// Applies records of one partition.
+pub struct Step {
+    pub host: Host,
+    processor: Arc<dyn Processor>,
+    pub partition: Arc<Partition>,
+    fence: Fence,
+}
+
+impl Step {
+    pub fn new(host: Host, processor: Arc<dyn Processor>, partition: Arc<Partition>) -> Self {
+        let fence = Fence {
+            consumer: processor.consumer().to_owned(),
+            topic: partition.topic.clone(),
+            partition: partition.partition,
+            epoch: partition.epoch,
+        };
+        Self { host, processor, partition, fence }
+    }
+
+    pub fn consumer(&self) -> &'static str {
+        self.processor.consumer()
+    }
+    pub fn decoder(&self) -> &dyn RecordDecoder {
+        self.host.decoder.as_ref()
+    }
+    pub fn fence(&self) -> &Fence {
+        &self.fence
+    }
+
+    /// Applies these records in one transaction.
+    pub async fn apply(&self, records: &Decoded, range: Range<usize>) -> Outcome {
+        let began = Instant::now();
+        let raw = &records.raw[range.clone()];
+        let (Some(first), Some(last)) = (raw.first(), raw.last()) else { return Outcome::Done };
+        let spans = self.spans(records, range.clone());
+        // A batch of one is logged inside its record's span.
+        let around = if let [one] = spans.as_slice() { one.clone() } else { self.batch_span(range.len()) };
+        let next_offset = last.offset + 1;
+        let attempt = self.transaction(records, range.clone(), first.offset, next_offset);
+        // A panic is a defect: caught, so that its record can be found and parked like any other.
+        let result = AssertUnwindSafe(attempt).catch_unwind().instrument(around).await;
+        match result {
+            Ok(Ok(after)) => {
+                self.partition.set_applied(next_offset);
+                self.partition.set_record_time(last.timestamp);
+                for span in &spans {
+                    span.in_scope(|| debug!("applied"));
+                }
+                self.measure(range.len(), began);
+                self.hint(after);
+                Outcome::Done
+            }
+            Ok(Err(StepError::Store(error))) => error.into(),
+            Ok(Err(StepError::Poison { offset, cause })) => {
+                match range.clone().find(|index| records.raw[*index].offset == offset) {
+                    Some(index) => Outcome::Poison { index, cause },
+                    None => Outcome::Refused(format!("offset {offset}, not in this batch: {cause}")),
+                }
+            }
+            Err(panic) => Outcome::Refused(format!("the processor panicked: {}", panic_text(panic.as_ref()))),
+        }
+    }
+
+    async fn transaction(
+        &self,
+        records: &Decoded,
+        range: Range<usize>,
+        first_offset: i64,
+        next_offset: i64,
+    ) -> Result<AfterCommit, StepError> {
+        let mut after = AfterCommit::default();
+        let tenants: BTreeSet<TenantId> = records.tenants[range.clone()].iter().cloned().collect();
+        let keys: HashSet<&str> = records.deliveries[range.clone()].iter().map(|d| d.key.as_str()).collect();
+        let mut tx = self.host.db.begin(&tenants.into_iter().collect::<Vec<_>>()).await?;
+        let keys: Vec<&str> = keys.into_iter().collect();
+        let parked = match positions::advance(&mut tx, &self.fence, first_offset, next_offset, &keys).await? {
+            Advance::Moved { parked } => parked,
+            Advance::AlreadyApplied => {
+                // The hints of that commit may not have been given.
+                after.outbox = true;
+                return Ok(after);
+            }
+        };
+        if parked.is_empty() {
+            self.processor.apply(&mut tx, &records.deliveries[range], &mut after).await?;
+        } else {
+            self.apply_around(&mut tx, records, range, &parked, &mut after).await?;
+        }
+        tx.commit().await?;
+        Ok(after)
+    }
+
+    /// Applies the runs of records between those of parked keys, and puts the latter behind their keys.
+    async fn apply_around(
+        &self,
+        tx: &mut Tx,
+        records: &Decoded,
+        range: Range<usize>,
+        parked: &HashSet<String>,
+        after: &mut AfterCommit,
+    ) -> Result<(), StepError> {
+        let is_parked = |index: &usize| parked.contains(&records.deliveries[*index].key);
+        let mut start = range.start;
+        while start < range.end {
+            let end = (start..range.end).find(|index| is_parked(index) != is_parked(&start)).unwrap_or(range.end);
+            if is_parked(&start) {
+                let behind = records.raw[start..end].iter().zip(&records.tenants[start..end]);
+                park::append(self, tx, behind.map(|(raw, tenant)| (raw, Some(tenant.as_str()))), park::BEHIND).await?;
+                after.outbox = true;
+            } else {
+                self.processor.apply(tx, &records.deliveries[start..end], after).await?;
+            }
+            start = end;
+        }
+        Ok(())
+    }
+
+    fn spans(&self, records: &Decoded, range: Range<usize>) -> Vec<Span> {
+        let Partition { topic, partition, .. } = self.partition.as_ref();
+        range
+            .map(|index| {
+                let record = &records.deliveries[index].record;
+                decode::span(self.consumer(), topic, *partition, &records.raw[index], record)
+            })
+            .collect()
+    }
+
+    fn batch_span(&self, records: usize) -> Span {
+        let Partition { topic, partition, .. } = self.partition.as_ref();
+        tracing::debug_span!("batch", consumer = self.consumer(), topic, partition, records)
+    }
+
+    fn measure(&self, records: usize, began: Instant) {
+        let consumer = self.consumer();
+        metrics::counter!("cpq_consumer_records_total", "consumer" => consumer).increment(records as u64);
+        metrics::counter!("cpq_consumer_batches_total", "consumer" => consumer).increment(1);
+        metrics::histogram!("cpq_consumer_batch_records", "consumer" => consumer).record(records as f64);
+        metrics::histogram!("cpq_consumer_batch_seconds", "consumer" => consumer).record(began.elapsed());
+    }
+
+    /// Wakes whoever waits for what was just committed.
+    pub fn hint(&self, after: AfterCommit) {
+        if after.outbox {
+            self.host.wake.notify(wake::OUTBOX);
+            self.host.hints.outbox();
+        }
+        for worker in after.wake {
+            self.host.wake.notify(worker);
+        }
+        self.host.hints.decided(after.decided);
+    }
+}
+
+fn panic_text(panic: &(dyn std::any::Any + Send)) -> &str {
+    panic
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("without a message")
+}

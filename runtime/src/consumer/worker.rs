@@ -1,0 +1,242 @@
+//! One task per owned partition: takes what waits, in micro-batches, and brings each to its end: applied,
+//! parked, or left to the next owner.
+
+use super::partition::{Partition, RawRecord};
+use super::step::{Decoded, Outcome, Step};
+use super::{Host, MAX_BATCH, MAX_BATCH_BYTES, decode, park};
+use crate::{backoff::Backoff, processor::Processor};
+use cpq_avro::DecodeError;
+use std::{collections::VecDeque, ops::Range, sync::Arc};
+use tokio::sync::mpsc;
+use tracing::{error, warn};
+
+/// A single record that the database refuses is tried so often before it is parked: a refusal may come from
+/// a race that does not repeat.
+const ATTEMPTS_BEFORE_PARKING: u32 = 3;
+
+/// Why a worker ends.
+enum End {
+    /// The partition is taken away, or the process ends.
+    Stopped,
+    /// Another instance owns the partition.
+    Fenced,
+}
+
+/// The worker of one partition.
+pub struct Worker {
+    step: Step,
+    partition: Arc<Partition>,
+    records: mpsc::UnboundedReceiver<RawRecord>,
+}
+
+impl Worker {
+    pub fn new(
+        host: Host,
+        processor: Arc<dyn Processor>,
+        partition: Arc<Partition>,
+        records: mpsc::UnboundedReceiver<RawRecord>,
+    ) -> Self {
+        Self { step: Step::new(host, processor, partition.clone()), partition, records }
+    }
+
+    /// Works until the partition is taken away.
+    pub async fn run(mut self) {
+        while let Some(batch) = self.next_batch().await {
+            if let Err(end) = self.bring_to_end(batch).await {
+                if matches!(end, End::Fenced) {
+                    self.partition.set_fenced();
+                }
+                return;
+            }
+        }
+    }
+
+    /// Whatever waits, up to the bounds of a batch; waits for a first record.
+    async fn next_batch(&mut self) -> Option<VecDeque<RawRecord>> {
+        let first = tokio::select! {
+            biased;
+            () = self.partition.stop.cancelled() => return None,
+            record = self.records.recv() => record?,
+        };
+        let mut batch = VecDeque::new();
+        let mut bytes = 0;
+        let mut next = Some(first);
+        while let Some(record) = next {
+            self.partition.took(&record);
+            bytes += record.bytes();
+            // What was read before a rebalance may come again.
+            if record.offset >= self.partition.applied() {
+                batch.push_back(record);
+            }
+            let full = batch.len() >= MAX_BATCH || bytes >= MAX_BATCH_BYTES;
+            next = if full { None } else { self.records.try_recv().ok() };
+        }
+        Some(batch)
+    }
+
+    async fn bring_to_end(&self, mut batch: VecDeque<RawRecord>) -> Result<(), End> {
+        let mut backoff = Backoff::default();
+        while let Some(first) = batch.front() {
+            self.partition.set_record_time(first.timestamp);
+            let Prefix { records, then } = self.decode(&mut batch).await;
+            if !records.raw.is_empty() {
+                backoff.reset();
+                self.apply(records).await?;
+            }
+            match then {
+                Then::Nothing => {}
+                Then::Park(raw, cause) => self.park(&raw, None, &cause).await?,
+                Then::Wait(cause) => {
+                    warn!(consumer = self.step.consumer(), topic = self.partition.topic, cause, "a schema is awaited");
+                    metrics::counter!("cpq_consumer_retries_total", "consumer" => self.step.consumer(), "cause" => "registry")
+                        .increment(1);
+                    self.pause(&mut backoff).await?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Decodes as far as it goes, taking those records out of the batch.
+    async fn decode(&self, batch: &mut VecDeque<RawRecord>) -> Prefix {
+        let mut records = Decoded::default();
+        while let Some(raw) = batch.pop_front() {
+            let decoded = match raw.value.as_deref() {
+                None => Err(DecodeError::Poison { cause: "the record has no value".to_owned() }),
+                Some(value) => self.step.decoder().decode(value).await,
+            };
+            let then = match decoded {
+                Ok(record) => match decode::tenant(&record) {
+                    Some(tenant) => {
+                        records.push(&self.partition, raw, record, tenant);
+                        continue;
+                    }
+                    None => Then::Park(raw, "the record names no tenant".to_owned()),
+                },
+                Err(DecodeError::Poison { cause }) => Then::Park(raw, cause),
+                Err(DecodeError::RegistryUnavailable { cause }) => {
+                    batch.push_front(raw);
+                    Then::Wait(cause)
+                }
+            };
+            return Prefix { records, then };
+        }
+        Prefix { records, then: Then::Nothing }
+    }
+
+    /// Applies all records, halving what fails until the culprit stands alone.
+    async fn apply(&self, records: Decoded) -> Result<(), End> {
+        let mut todo = vec![Work::Apply(0..records.raw.len(), 0)];
+        let mut backoff = Backoff::default();
+        while let Some(work) = todo.pop() {
+            // The stop comes between transactions, never inside one.
+            if self.partition.stop.is_cancelled() {
+                return Err(End::Stopped);
+            }
+            let (range, attempts) = match work {
+                Work::Park(index, cause) => {
+                    self.park(&records.raw[index], Some(&records), &cause).await?;
+                    continue;
+                }
+                Work::Apply(range, _) if range.is_empty() => continue,
+                Work::Apply(range, attempts) => (range, attempts),
+            };
+            match self.step.apply(&records, range.clone()).await {
+                Outcome::Done => backoff.reset(),
+                Outcome::Fenced(what) => {
+                    warn!(consumer = self.step.consumer(), what, "fenced");
+                    return Err(End::Fenced);
+                }
+                Outcome::Transient(cause) => {
+                    self.log_retry(&records, &range, &cause);
+                    todo.push(Work::Apply(range, attempts));
+                    self.pause(&mut backoff).await?;
+                }
+                Outcome::Poison { index, cause } => {
+                    // In reverse, since the last one pushed is the first to go.
+                    todo.push(Work::Apply(index + 1..range.end, 0));
+                    todo.push(Work::Park(index, cause));
+                    todo.push(Work::Apply(range.start..index, 0));
+                }
+                Outcome::Refused(cause) if range.len() == 1 && attempts + 1 >= ATTEMPTS_BEFORE_PARKING => {
+                    todo.push(Work::Park(range.start, cause));
+                }
+                Outcome::Refused(cause) if range.len() == 1 => {
+                    self.log_retry(&records, &range, &cause);
+                    todo.push(Work::Apply(range, attempts + 1));
+                    self.pause(&mut backoff).await?;
+                }
+                Outcome::Refused(cause) => {
+                    warn!(
+                        consumer = self.step.consumer(),
+                        topic = self.partition.topic,
+                        records = range.len(),
+                        cause,
+                        "a batch is refused: halving it"
+                    );
+                    let middle = range.start + range.len() / 2;
+                    todo.push(Work::Apply(middle..range.end, 0));
+                    todo.push(Work::Apply(range.start..middle, 0));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn log_retry(&self, records: &Decoded, range: &Range<usize>, cause: &str) {
+        metrics::counter!("cpq_consumer_retries_total", "consumer" => self.step.consumer(), "cause" => "store")
+            .increment(1);
+        warn!(
+            consumer = self.step.consumer(),
+            topic = self.partition.topic,
+            partition = self.partition.partition,
+            offset = records.raw[range.start].offset,
+            records = range.len(),
+            cause,
+            "the step is tried again"
+        );
+    }
+
+    /// Parks the record's key with it, until that has succeeded or the partition is gone.
+    async fn park(&self, raw: &RawRecord, decoded: Option<&Decoded>, cause: &str) -> Result<(), End> {
+        let mut backoff = Backoff::default();
+        let tenant = decoded.and_then(|records| records.tenant_of(raw.offset));
+        loop {
+            match park::park(&self.step, raw, tenant, cause).await {
+                Outcome::Done => return Ok(()),
+                Outcome::Fenced(_) => return Err(End::Fenced),
+                Outcome::Transient(why) | Outcome::Refused(why) | Outcome::Poison { cause: why, .. } => {
+                    error!(consumer = self.step.consumer(), cause = why, "a record cannot be parked now");
+                    self.pause(&mut backoff).await?;
+                }
+            }
+        }
+    }
+
+    async fn pause(&self, backoff: &mut Backoff) -> Result<(), End> {
+        tokio::select! {
+            biased;
+            () = self.partition.stop.cancelled() => Err(End::Stopped),
+            () = tokio::time::sleep(backoff.pause()) => Ok(()),
+        }
+    }
+}
+
+/// Decoded records from the front of a batch, and what stands behind them.
+struct Prefix {
+    records: Decoded,
+    then: Then,
+}
+
+enum Then {
+    Nothing,
+    Park(RawRecord, String),
+    Wait(String),
+}
+
+/// What is still to be done with decoded records, named by their indices.
+enum Work {
+    /// Apply these; so often has a single one been refused.
+    Apply(Range<usize>, u32),
+    Park(usize, String),
+}
