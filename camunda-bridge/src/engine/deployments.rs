@@ -3,6 +3,7 @@
 use super::{EngineClient, EngineError};
 use reqwest::multipart::{Form, Part};
 use serde::Deserialize;
+use std::collections::HashMap;
 
 /// A model file: its name (which decides its kind: `.bpmn`, `.dmn`) and text.
 #[derive(Clone, Debug)]
@@ -13,8 +14,31 @@ pub struct Resource {
 
 /// A deployment: a new one, or the earlier one if nothing had changed.
 #[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Deployment {
     pub id: String,
+    // Missing and null alike: nothing of the kind is new.
+    #[serde(default)]
+    deployed_process_definitions: Option<HashMap<String, DeployedDefinition>>,
+    #[serde(default)]
+    deployed_decision_definitions: Option<HashMap<String, DeployedDefinition>>,
+}
+
+/// A process or decision as this deployment made it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+pub struct DeployedDefinition {
+    pub key: String,
+    pub version: u32,
+}
+
+impl Deployment {
+    /// The definitions that are new by this very call; none if no file had changed.
+    pub fn new_definitions(&self) -> Vec<&DeployedDefinition> {
+        let maps = [&self.deployed_process_definitions, &self.deployed_decision_definitions];
+        let mut new: Vec<_> = maps.into_iter().flatten().flat_map(HashMap::values).collect();
+        new.sort();
+        new
+    }
 }
 
 impl EngineClient {

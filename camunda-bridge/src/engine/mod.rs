@@ -7,18 +7,20 @@ mod deployments;
 mod error;
 mod external_tasks;
 mod instant;
+mod migrations;
 mod operations;
 mod processes;
 mod user_tasks;
 mod variables;
 
 pub use client::{EngineClient, EngineConfig, MAX_RESULTS};
-pub use deployments::{Deployment, Resource};
+pub use deployments::{DeployedDefinition, Deployment, Resource};
 pub use error::EngineError;
 pub use external_tasks::{
     BpmnError, Completion, ExternalTask, ExternalTaskQuery, Failure, FetchAndLock, MAX_MESSAGE_CHARS,
     TopicSubscription, WorkerId,
 };
+pub use migrations::MigrationPlan;
 pub use operations::{Incident, IncidentQuery, Job, JobQuery};
 pub use processes::{
     HistoricProcessInstance, InstanceQuery, Message, MessageTarget, ProcessDefinition, ProcessInstance, StartProcess,
