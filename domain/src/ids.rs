@@ -139,6 +139,10 @@ impl ApprovalRequestId {
         let quote = QuoteId(format!("Q-{number}"));
         quote.is_well_formed().then_some(quote)
     }
+    /// The revision that was submitted.
+    pub fn quote_revision(&self) -> Option<u32> {
+        self.0.rsplit_once("-r")?.1.parse().ok()
+    }
 }
 
 impl TaskId {

@@ -10,9 +10,12 @@ pub mod canonical;
 pub mod catalog;
 pub mod command;
 pub mod configuration;
+pub mod follow_up;
 pub mod ids;
 pub mod moment;
 pub mod money;
+#[cfg(feature = "openapi")]
+mod openapi;
 pub mod order;
 pub mod pricing;
 pub mod quote;

@@ -4,11 +4,11 @@ use super::command::*;
 use super::decide::*;
 use super::event::*;
 use super::price::check_fresh;
-use super::react::FollowUp;
 use super::{Approval, Artifact, Phase, PricedOffer, Quote};
 use crate::canonical;
 use crate::command::{Applied, Decision, Role};
 use crate::configuration::Configuration;
+use crate::follow_up::FollowUp;
 use crate::ids::{ArtifactId, OrderId};
 use crate::order::snapshot::OrderSnapshot;
 use crate::rejection::{ErrorCode, Rejection};
@@ -61,7 +61,8 @@ pub(super) fn record_artifact(quote: &Quote, command: &RecordArtifact) -> Decide
 }
 
 pub(super) fn accept(quote: &Quote, command: &AcceptQuote, ctx: &Context) -> Decided {
-    if ctx.meta.claims.has(Role::SalesRep) && !ctx.meta.claims.has(Role::Customer)
+    if ctx.meta.claims.has(Role::SalesRep)
+        && !ctx.meta.claims.has(Role::Customer)
         && command.acceptance_evidence.method == AcceptanceMethod::DigitalSignature
     {
         return Err(Rejection::new(
@@ -76,9 +77,9 @@ pub(super) fn accept(quote: &Quote, command: &AcceptQuote, ctx: &Context) -> Dec
     let (configuration, price, approval, artifacts) = approved(quote)?;
     check_fresh(quote, price, ctx.now)?;
     let artifact = newest(quote, artifacts, &command.acceptance_evidence.artifact_id)?;
-    let order_id = ctx.reserved_order.ok_or_else(|| {
-        Rejection::new(ErrorCode::Internal, "no order id was reserved for this acceptance")
-    })?;
+    let order_id = ctx
+        .reserved_order
+        .ok_or_else(|| Rejection::new(ErrorCode::Internal, "no order id was reserved for this acceptance"))?;
     let accepted = accepted(quote, command, ctx, (configuration, price, approval, artifact), order_id);
     applied(vec![QuoteEvent::QuoteAccepted(accepted)], Applied::about(order_id.as_str()))
 }
@@ -124,10 +125,7 @@ pub(super) fn request_order(quote: &Quote, command: &RequestOrder) -> Decided {
     if acceptance.order_linked {
         return applied(Vec::new(), Applied::about(acceptance.order_id.as_str()));
     }
-    Ok(Decision::Deferred {
-        follow_up: Vec::new(),
-        subject: acceptance.order_id.as_str().to_owned(),
-    })
+    Ok(Decision::Deferred { follow_up: Vec::new(), subject: acceptance.order_id.as_str().to_owned() })
 }
 
 /// The order processor reports the order. A repeat changes nothing.
@@ -145,7 +143,9 @@ type ApprovedParts<'a> = (&'a Configuration, &'a PricedOffer, &'a Approval, &'a 
 
 fn approved(quote: &Quote) -> Result<ApprovedParts<'_>, Rejection> {
     match &quote.phase {
-        Phase::Approved { configuration, price, approval, artifacts } => Ok((configuration, price, approval, artifacts)),
+        Phase::Approved { configuration, price, approval, artifacts } => {
+            Ok((configuration, price, approval, artifacts))
+        }
         _ if quote.acceptance().is_some() => Err(already_accepted(quote)),
         _ => Err(Rejection::new(
             ErrorCode::QuoteNotApproved,
@@ -160,7 +160,10 @@ fn newest<'a>(quote: &Quote, artifacts: &'a [Artifact], named: &ArtifactId) -> R
         Some(newest) if newest.artifact_id == *named => Ok(newest),
         Some(newest) => Err(Rejection::new(
             ErrorCode::ArtifactMismatch,
-            format!("Artifact {named} is not the newest of revision {}: present {} to the customer and send that.", quote.revision, newest.artifact_id),
+            format!(
+                "Artifact {named} is not the newest of revision {}: present {} to the customer and send that.",
+                quote.revision, newest.artifact_id
+            ),
         )),
         None => Err(Rejection::new(
             ErrorCode::ArtifactMismatch,

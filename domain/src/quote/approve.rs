@@ -156,7 +156,8 @@ pub(super) fn unclaim(quote: &Quote, task: &TaskId, ctx: &Context) -> Decided {
 pub(super) fn started(quote: &Quote, command: &RecordApprovalStarted) -> Decided {
     match &quote.phase {
         Phase::PendingApproval { approval, .. }
-            if approval.approval_request_id == command.approval_request_id && approval.process_instance_id.is_none() =>
+            if approval.approval_request_id == command.approval_request_id
+                && approval.process_instance_id.is_none() =>
         {
             let started = QuoteApprovalStarted {
                 approval_request_id: command.approval_request_id.clone(),
@@ -265,8 +266,7 @@ fn judge_step<'a>(
         None => only_open_step(approval, ctx)?,
     };
     let authority = eligible(approval, step, ctx)?;
-    within_limits(price, quote, &authority, step, ctx)
-        .map(|authority| (step, authority))
+    within_limits(price, quote, &authority, step, ctx).map(|authority| (step, authority))
 }
 
 /// Where the caller names no task: the one open step they hold or may decide.
@@ -278,7 +278,8 @@ fn only_open_step<'a>(approval: &'a Approval, ctx: &Context) -> Result<&'a Appro
         ([step], _) => Ok(step),
         ([], _) => Err(not_eligible("None of the open approval steps is yours to decide.")),
         (several, _) => {
-            let tasks: Vec<_> = several.iter().map(|s| s.task_id(&approval.approval_request_id).into_string()).collect();
+            let tasks: Vec<_> =
+                several.iter().map(|s| s.task_id(&approval.approval_request_id).into_string()).collect();
             let detail = format!("several open steps match you: name one of {}", tasks.join(", "));
             Err(Rejection::new(ErrorCode::ValidationFailed, "Say which task you decide.")
                 .with_errors(vec![FieldError::new("/taskId", FieldCode::Required, detail)]))
@@ -302,7 +303,8 @@ fn eligible<'a>(approval: &Approval, step: &ApprovalStep, ctx: &Context<'a>) -> 
     if found.is_empty() {
         return Err(not_eligible(&format!("You hold no valid authority as {}.", step.level)));
     }
-    if approval.steps.iter().any(|s| s.level != step.level && s.decision.as_ref().is_some_and(|d| d.decided_by == *me)) {
+    if approval.steps.iter().any(|s| s.level != step.level && s.decision.as_ref().is_some_and(|d| d.decided_by == *me))
+    {
         return Err(not_eligible("You have decided another step of this approval; one actor decides one step only."));
     }
     if !step.status.is_open() {

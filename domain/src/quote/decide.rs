@@ -5,12 +5,12 @@
 
 use super::command::*;
 use super::event::*;
-use super::react::FollowUp;
 use super::{Phase, Quote, QuoteCommand, QuoteEvent, accept, approve, price};
 use crate::approval::ApprovalPolicy;
 use crate::catalog::Catalog;
 use crate::command::{Applied, CommandMeta, Decision, IfMatch, Role};
 use crate::configuration::{check_form, configure};
+use crate::follow_up::FollowUp;
 use crate::ids::OrderId;
 use crate::moment::Moment;
 use crate::reference::{Approver, Customer, Tenant};
@@ -75,7 +75,10 @@ fn unreachable_state() -> Decided {
 }
 
 pub(super) fn not_found() -> Rejection {
-    Rejection::new(ErrorCode::QuoteNotFound, "There is no such quote in this tenant, or its customer account is not one of yours.")
+    Rejection::new(
+        ErrorCode::QuoteNotFound,
+        "There is no such quote in this tenant, or its customer account is not one of yours.",
+    )
 }
 
 pub(super) fn applied(events: Vec<QuoteEvent>, outcome: Applied) -> Decided {
@@ -119,7 +122,9 @@ fn create(command: &CreateQuote, ctx: &Context) -> Decided {
         ));
     }
     let Some(customer) = ctx.customer.filter(|_| errors.is_empty()) else {
-        return Err(Rejection::new(ErrorCode::ValidationFailed, "The quote cannot be created: see errors.").with_errors(errors));
+        return Err(
+            Rejection::new(ErrorCode::ValidationFailed, "The quote cannot be created: see errors.").with_errors(errors)
+        );
     };
     let created = QuoteCreated {
         customer_account_id: command.customer_account_id.clone(),
@@ -143,7 +148,8 @@ fn configure_quote(quote: &Quote, command: &ConfigureQuote, ctx: &Context) -> De
     }
     let errors = check_form(&command.lines);
     if !errors.is_empty() {
-        return Err(Rejection::new(ErrorCode::ValidationFailed, "The lines are not well formed: see errors.").with_errors(errors));
+        return Err(Rejection::new(ErrorCode::ValidationFailed, "The lines are not well formed: see errors.")
+            .with_errors(errors));
     }
     let configuration = configure(catalog(ctx)?, customer(ctx)?, ctx.now, &command.lines)?;
     applied(vec![QuoteEvent::QuoteConfigured(QuoteConfigured { configuration })], Applied::default())

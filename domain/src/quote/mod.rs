@@ -10,13 +10,14 @@ pub mod event;
 mod evolve;
 mod price;
 mod react;
+mod task;
 pub mod view;
 
 pub use command::QuoteCommand;
 pub use decide::{Context, decide};
 pub use event::QuoteEvent;
 pub use evolve::{evolve, fold};
-pub use react::{FollowUp, react};
+pub use react::react;
 
 use crate::approval::{ApprovalLevel, PolicyEvaluation};
 use crate::configuration::Configuration;

@@ -84,14 +84,22 @@ fn fresh_until(valid_until: Option<Moment>, pricing_date: Moment, validity_days:
 pub(super) fn not_configured(quote: &Quote) -> Rejection {
     Rejection::new(
         ErrorCode::QuoteNotConfigured,
-        format!("Quote {} has no configuration yet: PUT /quotes/{}/configuration first.", quote.quote_id, quote.quote_id),
+        format!(
+            "Quote {} has no configuration yet: PUT /quotes/{}/configuration first.",
+            quote.quote_id, quote.quote_id
+        ),
     )
 }
 
 pub(super) fn not_priced(quote: &Quote) -> Rejection {
     Rejection::new(
         ErrorCode::QuoteNotPriced,
-        format!("Quote {} is {} and has no price to rely on: POST /quotes/{}/pricing first.", quote.quote_id, quote.status(), quote.quote_id),
+        format!(
+            "Quote {} is {} and has no price to rely on: POST /quotes/{}/pricing first.",
+            quote.quote_id,
+            quote.status(),
+            quote.quote_id
+        ),
     )
 }
 

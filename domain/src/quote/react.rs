@@ -1,18 +1,10 @@
 //! The choreography of a quote: what others must do because of what happened to it.
 
+use super::Quote;
 use super::event::*;
-use super::{Quote, QuoteCommand};
-use crate::ids::{OrderId, QuoteId};
+use crate::follow_up::FollowUp;
 use crate::order::command::{CreateOrder, OrderCommand};
 use crate::workflow::{CompleteApprovalStep, EndApproval, StartApproval, WorkflowCommand};
-
-/// A command that one of our processors owes another, committed with the event that causes it.
-#[derive(Clone, Debug, PartialEq)]
-pub enum FollowUp {
-    Quote(QuoteId, QuoteCommand),
-    Order(OrderId, OrderCommand),
-    Workflow(WorkflowCommand),
-}
 
 /// The commands that follow from one event. `after` is the quote once the event has happened.
 pub fn react(event: &QuoteEvent, after: &Quote) -> Vec<FollowUp> {
