@@ -49,3 +49,35 @@ schema!(
         .description(Some("An RFC 3339 instant, shown in UTC."))
         .into()
 );
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::order::view::OrderView;
+    use crate::quote::view::QuoteView;
+    use std::collections::BTreeMap;
+
+    /// The schemas that a type refers to, by name.
+    fn schemas<T: ToSchema>() -> BTreeMap<String, serde_json::Value> {
+        let mut found = Vec::new();
+        T::schemas(&mut found);
+        found.push((T::name().into_owned(), T::schema()));
+        found.into_iter().map(|(name, schema)| (name, serde_json::json!(schema))).collect()
+    }
+
+    #[test]
+    fn decimals_and_ids_are_strings() {
+        let quote = schemas::<QuoteView>();
+        for name in ["Amount", "Percent", "Quantity", "QuoteId", "Currency", "Moment"] {
+            assert_eq!(quote[name]["type"], "string", "{name}");
+        }
+        assert_eq!(quote["Amount"]["format"], "decimal");
+        assert_eq!(quote["Moment"]["format"], "date-time");
+    }
+
+    #[test]
+    fn the_step_statuses_of_approval_and_fulfilment_have_names_of_their_own() {
+        assert!(schemas::<QuoteView>().contains_key("ApprovalStepStatus"));
+        assert!(schemas::<OrderView>().contains_key("FulfilmentStepStatus"));
+    }
+}

@@ -21,6 +21,7 @@ pub const MAX_REASON_CODE_LENGTH: usize = 64;
 
 /// Who may be asked to approve.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum ApprovalLevel {
     SalesManager,

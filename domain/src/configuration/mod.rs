@@ -15,6 +15,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::str::FromStr;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum LineAction {
     Add,
@@ -38,6 +39,7 @@ impl LineAction {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(untagged)]
 pub enum CharacteristicValue {
     Boolean(bool),
@@ -49,6 +51,7 @@ pub enum CharacteristicValue {
 pub type Characteristics = BTreeMap<String, CharacteristicValue>;
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct LineRequest {
     pub line_number: LineNumber,

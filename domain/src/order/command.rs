@@ -51,6 +51,7 @@ pub struct CreateOrder {
 
 /// `POST /orders/{id}/cancellation`, form already checked.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct CancelOrder {
     pub order_revision: u32,

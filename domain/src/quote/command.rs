@@ -66,6 +66,7 @@ impl QuoteCommand {
 
 /// `POST /quotes`, form already checked.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct CreateQuote {
     pub customer_account_id: CustomerAccountId,
@@ -78,6 +79,7 @@ pub struct CreateQuote {
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct ConfigureQuote {
     pub quote_revision: u32,
@@ -85,6 +87,7 @@ pub struct ConfigureQuote {
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct PriceQuote {
     pub quote_revision: u32,
@@ -95,6 +98,7 @@ pub struct PriceQuote {
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct SubmitForApproval {
     pub quote_revision: u32,
@@ -102,6 +106,7 @@ pub struct SubmitForApproval {
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct WithdrawApproval {
     pub quote_revision: u32,
@@ -109,6 +114,7 @@ pub struct WithdrawApproval {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum Verdict {
     Approve,
@@ -116,6 +122,7 @@ pub enum Verdict {
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct DecideApproval {
     pub quote_revision: u32,
@@ -139,6 +146,7 @@ pub struct UnclaimTask {
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct CompleteTask {
     pub task_id: TaskId,
@@ -149,6 +157,7 @@ pub struct CompleteTask {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum ArtifactType {
     Proposal,
@@ -165,6 +174,7 @@ pub struct GenerateArtifact {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum AcceptanceMethod {
     DigitalSignature,
@@ -173,6 +183,7 @@ pub enum AcceptanceMethod {
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct AcceptanceEvidence {
     pub method: AcceptanceMethod,
@@ -181,6 +192,7 @@ pub struct AcceptanceEvidence {
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct AcceptQuote {
     pub quote_revision: u32,
@@ -190,6 +202,7 @@ pub struct AcceptQuote {
 
 /// `POST /orders`: a command on the quote. `quote_revision` is the one named in the acceptance.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct RequestOrder {
     pub quote_revision: u32,
