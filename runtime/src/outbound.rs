@@ -99,7 +99,7 @@ impl<'a> Outbound<'a> {
             envelope.event_id.as_str(),
             envelope.aggregate_type.as_str(),
             Some(envelope.aggregate_sequence),
-            headers::event(envelope, name, traceparent),
+            headers::event(envelope, envelope.aggregate_type, name, traceparent),
             value,
         ));
         Ok(())

@@ -2,7 +2,7 @@
 //! decision's own transaction; what is costly to compile is cached by its version and so never stale.
 
 use crate::{StoreError, Tx};
-use cpq_domain::approval::ApprovalPolicy;
+use cpq_domain::approval::{ApprovalPolicy, InvalidPolicy};
 use cpq_domain::catalog::{Catalog, CatalogSource};
 use cpq_domain::ids::{ActorId, CustomerAccountId, TenantId};
 use cpq_domain::reference::{Approver, Customer, Tenant};
@@ -32,17 +32,16 @@ pub struct ReferenceCache {
     built_in: Arc<ApprovalPolicy>,
 }
 
-impl Default for ReferenceCache {
-    fn default() -> Self {
-        Self {
+impl ReferenceCache {
+    /// An empty cache; fails only if the built-in policy of this build does not compile.
+    pub fn new() -> Result<Self, InvalidPolicy> {
+        Ok(Self {
             catalogs: Cache::new(MAX_CATALOGS),
             policies: Cache::new(MAX_POLICIES),
-            built_in: Arc::new(ApprovalPolicy::built_in()),
-        }
+            built_in: Arc::new(ApprovalPolicy::built_in()?),
+        })
     }
-}
 
-impl ReferenceCache {
     /// The tenants among these that exist.
     pub async fn tenants(
         &self,

@@ -21,7 +21,6 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 /// Quotes, with compiled reference data kept between batches.
-#[derive(Default)]
 pub struct Quotes {
     cache: ReferenceCache,
 }
@@ -36,6 +35,10 @@ pub struct QuoteReferences {
 }
 
 impl Quotes {
+    pub fn new(cache: ReferenceCache) -> Self {
+        Self { cache }
+    }
+
     async fn catalogs(
         &self,
         tx: &mut Tx,
