@@ -2,27 +2,38 @@
 
 const TYPES: &[(&str, &str)] = types! {
     AcceptanceEvidence
+    AcceptanceState
     Actor
+    ApprovalState
+    ApprovalStepState
     Artifact
     AuthoritySnapshot
+    CancellationState
     Charge
     Claims
     Configuration
     ConfiguredLine
+    Discount
+    FalloutState
     IfMatch
     LineDiscount
     LineOverride
     LineRequest
     MatchedRule
+    OrderLineSnapshot
+    OrderLineState
     OrderSnapshot
     PlannedStep
     PolicyEvaluation
     PolicyInputs
     Price
     PriceLine
+    PriceState
     PricedOffer
     PricingRequest
-    QuoteDiscount
+    QuoteLineState
+    StepDecisionState
+    StepState
 };
 
 const FILES: &[File] = files! {
