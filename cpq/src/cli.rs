@@ -1,14 +1,14 @@
-//! The command line as people type it: every command with its options, and where the parts of a stack are.
+//! The command line as people type it: every command with its options.
 
 use crate::output::OutputFormat;
-use crate::token;
+use crate::{import, migrate, schemas, settings, token, topics, workflow};
 use clap::{Parser, Subcommand};
 
 /// The operator's command line of CPQ Streams.
 ///
 /// Exit codes: 0 done and nothing amiss, 1 a finding or a failure, 2 a wrong command line or setting.
 #[derive(Parser, Clone, Debug)]
-#[command(name = "cpq", version, propagate_version = true, max_term_width = 110)]
+#[command(name = "cpq", version, propagate_version = true, max_term_width = 110, after_long_help = settings::help())]
 pub struct Cli {
     /// The form of the answer on standard output.
     #[arg(long, short, global = true, value_enum, default_value = "text")]
@@ -19,5 +19,10 @@ pub struct Cli {
 
 #[derive(Subcommand, Clone, Debug)]
 pub enum Command {
+    Migrate(migrate::MigrateArgs),
     Token(token::TokenArgs),
+    Import(import::ImportArgs),
+    Topics(topics::TopicsArgs),
+    Schemas(schemas::SchemasArgs),
+    Workflow(workflow::WorkflowArgs),
 }

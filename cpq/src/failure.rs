@@ -1,5 +1,6 @@
 //! Why a command could not do its work, and the exit code that says so.
 
+use cpq_state_stores::StoreError;
 use std::process::ExitCode;
 
 /// Exit code of a finding or a failure.
@@ -41,5 +42,18 @@ impl Failure {
             Self::Usage(_) => EXIT_USAGE,
             Self::Failed(_) => EXIT_FINDING,
         })
+    }
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        match &error {
+            StoreError::Transient(_) => Self::failed(format!("{error}; is it running, and is CPQ_DATABASE_URL right?")),
+            // 42P01: there is no such table.
+            StoreError::Defect(cause) if cause.to_string().contains("does not exist") => {
+                Self::failed(format!("{error}; `cpq migrate` brings the schema up to this build"))
+            }
+            _ => Self::failed(error.to_string()),
+        }
     }
 }

@@ -4,13 +4,23 @@
 
 pub mod cli;
 mod failure;
+mod import;
+mod kafka;
+mod migrate;
+mod operator;
 pub mod output;
+mod schemas;
+mod settings;
+mod span;
 mod table;
 mod token;
+pub mod topics;
+mod workflow;
 
 use cli::{Cli, Command};
 pub use failure::{EXIT_FINDING, EXIT_USAGE, Failure};
-use output::Answer;
+use output::{Answer, Paint};
+use settings::Stack;
 use std::process::ExitCode;
 
 /// Runs the command, prints its answer or why there is none, and says how it went.
@@ -32,7 +42,17 @@ pub async fn run(cli: Cli) -> ExitCode {
 }
 
 async fn answer(cli: &Cli) -> Result<Answer, Failure> {
+    let paint = Paint::detect();
+    if let Command::Token(args) = &cli.command {
+        return token::run(args);
+    }
+    let stack = Stack::load()?;
     match &cli.command {
         Command::Token(args) => token::run(args),
+        Command::Migrate(args) => migrate::run(args, &stack).await,
+        Command::Import(args) => import::run(args, &stack, paint).await,
+        Command::Topics(args) => topics::run(args, &stack, paint).await,
+        Command::Schemas(args) => schemas::run(args, &stack, paint).await,
+        Command::Workflow(args) => workflow::run(args, &stack, paint).await,
     }
 }

@@ -2,14 +2,13 @@
 //! that key itself. In production tokens come from the identity provider and this command has no key.
 
 mod key;
-mod span;
 
 use crate::Failure;
 use crate::output::Answer;
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 use serde_json::json;
-use span::{Span, parse_span};
+use crate::span::{Span, parse_span};
 use std::path::PathBuf;
 use time::OffsetDateTime;
 use uuid::Uuid;
@@ -34,7 +33,7 @@ pub enum ActorType {
 #[derive(Args, Clone, Debug)]
 pub struct TokenArgs {
     /// Makes DIR/dev-key.pem (mode 0600) and DIR/jwks.json, or keeps the key that is there; makes no token.
-    #[arg(long, value_name = "DIR", exclusive = true)]
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["sub", "tenant", "roles", "accounts"])]
     init_dev_key: Option<PathBuf>,
     /// The actor's id.
     #[arg(long, required_unless_present = "init_dev_key")]
