@@ -1,3 +1,10 @@
-//! streams
+//! The stream processors and the relay: what turns committed commands into decided state, and decided state
+//! into messages. Roles and their processors are listed in `topology`.
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
+pub mod aggregate;
 pub mod document;
+pub mod notification;
+pub mod order;
+pub mod projection;
+pub mod quote;

@@ -72,12 +72,12 @@ pub async fn workflow(
 ) -> Result<Vec<NewNotification>, StoreError> {
     let WorkflowEvent::UserTaskCreated(task) = event else { return Ok(Vec::new()) };
     let at = envelope.occurred_at.into_inner();
-    let approvers = notifications::approvers_of(tx, &envelope.tenant_id, &task.candidate_role, at).await?;
+    let approvers = notifications::approvers_of(tx, &envelope.tenant_id, task.level.as_str(), at).await?;
     Ok(approvers
         .iter()
         .map(|approver| {
             let subject = format!("Approval task {}", task.task_id);
-            let body = format!("Task {} waits for a decision as {}.", task.task_id, task.candidate_role);
+            let body = format!("Task {} waits for a decision as {}.", task.task_id, task.level);
             message(envelope, "APPROVAL_TASK", approver, subject, body)
         })
         .collect())
