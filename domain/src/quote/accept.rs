@@ -112,8 +112,10 @@ fn accepted(
 }
 
 /// `POST /orders`. Acceptance has committed the one `CreateOrder`; this waits for the order to exist.
-pub(super) fn request_order(quote: &Quote, command: &RequestOrder) -> Decided {
+pub(super) fn request_order(quote: &Quote, command: &RequestOrder, ctx: &Context) -> Decided {
+    ctx.meta.check_precondition(&format!("quote {}", quote.quote_id), quote.revision)?;
     let Some(acceptance) = quote.acceptance() else {
+        check_alive(quote, ctx.now)?;
         return Err(Rejection::new(
             ErrorCode::QuoteNotAccepted,
             format!("Quote {} is {}: an order needs an accepted quote.", quote.quote_id, quote.status()),

@@ -5,7 +5,7 @@
 
 use super::command::*;
 use super::event::*;
-use super::{Phase, Quote, QuoteCommand, QuoteEvent, accept, approve, price};
+use super::{Phase, Quote, QuoteCommand, QuoteEvent, accept, approve, decide_step, price, task};
 use crate::approval::ApprovalPolicy;
 use crate::catalog::Catalog;
 use crate::command::{Applied, CommandMeta, Decision, IfMatch, Role};
@@ -43,38 +43,43 @@ pub fn decide(state: Option<&Quote>, command: &QuoteCommand, ctx: &Context) -> D
     use QuoteCommand as C;
     let quote = match (state, command) {
         (None, C::CreateQuote(c)) => return create(c, ctx),
-        (Some(_), C::CreateQuote(_)) => {
-            return Err(Rejection::new(ErrorCode::Internal, "the quote's id is taken: post the quote again"));
-        }
-        (None, _) => return Err(not_found()),
-        (Some(quote), _) if !ctx.meta.claims.may_access(&quote.customer_account_id) => return Err(not_found()),
+        (None, _) => return Err(not_found(command)),
+        (Some(quote), _) if !ctx.meta.claims.may_access(&quote.customer_account_id) => return Err(not_found(command)),
         (Some(quote), _) => quote,
     };
     match command {
-        C::CreateQuote(_) => unreachable_state(),
+        C::CreateQuote(_) => Err(id_taken(quote)),
         C::ConfigureQuote(c) => configure_quote(quote, c, ctx),
         C::PriceQuote(c) => price::price_quote(quote, c, ctx),
         C::SubmitForApproval(c) => approve::submit(quote, c, ctx),
         C::WithdrawApproval(c) => approve::withdraw(quote, c, ctx),
-        C::DecideApproval(c) => approve::decide_approval(quote, c, ctx),
-        C::CompleteTask(c) => approve::complete_task(quote, c, ctx),
-        C::ClaimTask(c) => approve::claim(quote, &c.task_id, ctx),
-        C::UnclaimTask(c) => approve::unclaim(quote, &c.task_id, ctx),
+        C::DecideApproval(c) => decide_step::decide_approval(quote, c, ctx),
+        C::CompleteTask(c) => decide_step::complete_task(quote, c, ctx),
+        C::ClaimTask(c) => task::claim(quote, &c.task_id, ctx),
+        C::UnclaimTask(c) => task::unclaim(quote, &c.task_id, ctx),
         C::RecordApprovalStarted(c) => approve::started(quote, c),
         C::EscalateApprovalStep(c) => approve::escalate(quote, c),
         C::GenerateArtifact(c) => accept::generate_artifact(quote, c, ctx),
         C::RecordArtifact(c) => accept::record_artifact(quote, c),
         C::AcceptQuote(c) => accept::accept(quote, c, ctx),
-        C::RequestOrder(c) => accept::request_order(quote, c),
+        C::RequestOrder(c) => accept::request_order(quote, c, ctx),
         C::LinkOrder(c) => accept::link_order(quote, c),
     }
 }
 
-fn unreachable_state() -> Decided {
-    Err(Rejection::new(ErrorCode::Internal, "a new quote has no state"))
+fn id_taken(quote: &Quote) -> Rejection {
+    Rejection::new(ErrorCode::Internal, format!("The id {} is taken: post the quote again.", quote.quote_id))
 }
 
-pub(super) fn not_found() -> Rejection {
+/// What the caller named is not there, or not theirs to know of.
+fn not_found(command: &QuoteCommand) -> Rejection {
+    use QuoteCommand as C;
+    if let C::ClaimTask(ClaimTask { task_id })
+    | C::UnclaimTask(UnclaimTask { task_id })
+    | C::CompleteTask(CompleteTask { task_id, .. }) = command
+    {
+        return task::not_found(task_id);
+    }
     Rejection::new(
         ErrorCode::QuoteNotFound,
         "There is no such quote in this tenant, or its customer account is not one of yours.",

@@ -2,7 +2,7 @@
 //! is but for sequence and revision, since history is never refused.
 
 use super::event::*;
-use super::{Acceptance, Approval, ApprovalStatus, ApprovalStep, Phase, Quote, StepDecision, StepStatus};
+use super::{Acceptance, Approval, ApprovalStatus, ApprovalStep, Artifact, Phase, Quote, StepDecision, StepStatus};
 use crate::approval::ApprovalLevel;
 use crate::ids::{QuoteId, TenantId};
 use crate::moment::Moment;
@@ -93,23 +93,12 @@ fn next(phase: Phase, event: &QuoteEvent, at: Moment) -> Phase {
             Phase::Approved { configuration, price, approval, artifacts }
         }
         (Phase::Approved { configuration, price, approval, artifacts }, E::QuoteAccepted(e)) => {
-            match artifacts.into_iter().find(|a| a.artifact_id == e.acceptance_evidence.artifact_id) {
+            match artifacts.iter().find(|a| a.artifact_id == e.acceptance_evidence.artifact_id) {
                 Some(artifact) => {
-                    let acceptance = Acceptance {
-                        accepted_by: e.accepted_by.clone(),
-                        evidence: e.acceptance_evidence.clone(),
-                        recorded_by: e.recorded_by.clone(),
-                        recorded_at: at,
-                        accepted_revision: e.accepted_revision,
-                        artifact,
-                        acceptance_hash: e.acceptance_hash.clone(),
-                        order_id: e.order_id.clone(),
-                        order_linked: false,
-                    };
-                    Phase::Accepted { configuration, price, approval, acceptance }
+                    Phase::Accepted { configuration, price, approval, acceptance: acceptance(e, artifact, at) }
                 }
                 // An acceptance always names an artifact of the state it was decided in.
-                None => Phase::Approved { configuration, price, approval, artifacts: Vec::new() },
+                None => Phase::Approved { configuration, price, approval, artifacts },
             }
         }
         (Phase::Accepted { configuration, price, approval, mut acceptance }, E::QuoteOrderLinked(_)) => {
@@ -117,6 +106,20 @@ fn next(phase: Phase, event: &QuoteEvent, at: Moment) -> Phase {
             Phase::Accepted { configuration, price, approval, acceptance }
         }
         (phase, _) => phase,
+    }
+}
+
+fn acceptance(event: &QuoteAccepted, artifact: &Artifact, at: Moment) -> Acceptance {
+    Acceptance {
+        accepted_by: event.accepted_by.clone(),
+        evidence: event.acceptance_evidence.clone(),
+        recorded_by: event.recorded_by.clone(),
+        recorded_at: at,
+        accepted_revision: event.accepted_revision,
+        artifact: artifact.clone(),
+        acceptance_hash: event.acceptance_hash.clone(),
+        order_id: event.order_id.clone(),
+        order_linked: false,
     }
 }
 

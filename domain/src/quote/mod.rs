@@ -4,13 +4,16 @@
 
 mod accept;
 mod approve;
+mod authority;
 pub mod command;
 mod decide;
+mod decide_step;
 pub mod event;
 mod evolve;
 mod price;
 mod react;
 mod task;
+mod task_view;
 pub mod view;
 
 pub use command::QuoteCommand;

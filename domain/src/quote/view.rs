@@ -1,7 +1,7 @@
 //! What the outside sees of a quote: the HTTP resource and, without its `allowedActions`, the state record on
 //! the compacted topic. Only shapes; every value is the aggregate's.
 
-pub use super::task::{TaskStatus, TaskType, TaskView};
+pub use super::task_view::{TaskStatus, TaskType, TaskView};
 
 use super::command::{AcceptanceMethod, ArtifactType, Verdict};
 use super::{
