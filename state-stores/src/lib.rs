@@ -10,13 +10,16 @@ pub mod db;
 pub mod decisions;
 pub mod evidence;
 pub mod hints;
+pub mod import;
 pub mod lease;
 pub mod notifications;
+pub mod operations;
 pub mod outbox;
 pub mod parked;
 pub mod positions;
 pub mod reference;
 pub mod schemas;
+pub mod transitions;
 pub mod views;
 pub mod workflow;
 
