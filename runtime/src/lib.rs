@@ -8,6 +8,7 @@ pub mod admin;
 pub mod backoff;
 pub mod config;
 pub mod consumer;
+pub mod instance;
 pub mod outbound;
 pub mod processor;
 pub mod shutdown;

@@ -148,6 +148,8 @@ pub struct Claim<'a> {
     pub holders: &'a [u64],
     /// Rows that the caller has in hand already.
     pub in_hand: &'a [i64],
+    /// Topics that cannot be written to now.
+    pub without_topics: &'a [String],
     pub max_rows: i64,
     /// Values beyond this sum stay for the next claim (but one row is always given).
     pub max_bytes: i64,
@@ -167,7 +169,7 @@ pub async fn claim(tx: &mut Tx, claim: &Claim<'_>) -> Result<(Snapshot, Vec<Pend
            select *, sum(octet_length(value)) over (order by id) - octet_length(value) as bytes_before from ( \
              select o.id, o.shard, o.tenant_id, o.topic, o.message_key, o.headers, o.value from cpq.outbox_event o \
              where o.id > (select id from floor) and o.shard = any($4) and o.id <> all($5) \
-               and not exists (select from cpq.parked_key p \
+               and o.topic <> all($8) and not exists (select from cpq.parked_key p \
                  where p.consumer = 'relay' and p.topic = o.topic and p.message_key = o.message_key) \
              order by o.id limit $6) pending \
          ) e on e.bytes_before < $7",
@@ -179,6 +181,7 @@ pub async fn claim(tx: &mut Tx, claim: &Claim<'_>) -> Result<(Snapshot, Vec<Pend
     .bind(claim.in_hand)
     .bind(claim.max_rows)
     .bind(claim.max_bytes)
+    .bind(claim.without_topics)
     .fetch_all(tx.connection())
     .await?;
     let mut snapshot = None;
@@ -206,10 +209,12 @@ pub async fn claim(tx: &mut Tx, claim: &Claim<'_>) -> Result<(Snapshot, Vec<Pend
 }
 
 /// Deletes rows that the broker has acknowledged, in one statement, as far as the caller still holds their
-/// shards in the epochs it believes in. Returns how many went.
+/// shards in the epochs it believes in. Returns how many went. Does not wait for the disk: a mark lost with
+/// the server only means a repeat.
 pub async fn mark(tx: &mut Tx, owner: &str, held: &[HeldShard], ids: &[i64]) -> Result<u64, StoreError> {
     let result = sqlx::query(
-        "delete from cpq.outbox_event where id = any($1) and shard in ( \
+        "with relaxed as materialized (select set_config('synchronous_commit', 'off', true)) \
+         delete from cpq.outbox_event where (select true from relaxed) and id = any($1) and shard in ( \
            select l.shard from cpq.relay_lease l \
            join unnest($2::smallint[], $3::bigint[]) as mine(shard, epoch) using (shard, epoch) where l.owner = $4)",
     )

@@ -3,8 +3,11 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
 pub mod aggregate;
+pub mod config;
 pub mod document;
 pub mod notification;
 pub mod order;
 pub mod projection;
 pub mod quote;
+pub mod relay;
+pub mod topology;

@@ -1,0 +1,68 @@
+//! What the `streams` process reads from its environment beyond what every service reads.
+
+use crate::notification::sender::Sink;
+use cpq_runtime::config::{CommonConfig, ConfigError, Settings, Variable};
+use std::net::SocketAddr;
+
+pub const ADMIN_ADDR: Variable = Variable::with_default(
+    "CPQ_STREAMS_ADMIN_ADDR",
+    "127.0.0.1:8082",
+    "address:port",
+    "where /healthz, /readyz and /metrics are served",
+);
+pub const DATABASE_CONNECTIONS: Variable = Variable::with_default(
+    "CPQ_STREAMS_DATABASE_CONNECTIONS",
+    "16",
+    "a number from 2 to 200",
+    "connections to the database, at most",
+);
+pub const ARTIFACT_URL: Variable = Variable::required(
+    "CPQ_ARTIFACT_URL",
+    "file:///folder or s3://bucket/prefix",
+    "where generated documents are kept",
+);
+pub const MAIL_URL: Variable = Variable::with_default(
+    "CPQ_MAIL_URL",
+    "log:",
+    "log:, smtp://host:port or smtps://user:password@host",
+    "where notifications go",
+);
+pub const MAIL_FROM: Variable = Variable::with_default(
+    "CPQ_MAIL_FROM",
+    "CPQ Streams <cpq@localhost>",
+    "a mailbox such as CPQ <cpq@example.com>",
+    "sender of notifications",
+);
+pub const MAIL_DOMAIN: Variable = Variable::with_default(
+    "CPQ_MAIL_DOMAIN",
+    "localhost",
+    "a domain",
+    "completes recipients whose actor id is no mail address",
+);
+
+/// All of them, for the help.
+pub const VARIABLES: &[Variable] = &[ADMIN_ADDR, DATABASE_CONNECTIONS, ARTIFACT_URL, MAIL_URL, MAIL_FROM, MAIL_DOMAIN];
+
+/// The process's configuration.
+pub struct Config {
+    pub common: CommonConfig,
+    pub admin_addr: SocketAddr,
+    pub database_connections: u32,
+    pub artifact_url: String,
+    pub mail: Sink,
+}
+
+impl Config {
+    pub fn read(settings: &Settings) -> Result<Self, ConfigError> {
+        let from: String = settings.get(&MAIL_FROM)?;
+        let domain: String = settings.get(&MAIL_DOMAIN)?;
+        Ok(Self {
+            common: CommonConfig::read(settings)?,
+            admin_addr: settings.get(&ADMIN_ADDR)?,
+            database_connections: settings
+                .parse_with(&DATABASE_CONNECTIONS, |text| text.parse().ok().filter(|n| (2..=200).contains(n)))?,
+            artifact_url: settings.url(&ARTIFACT_URL, &["file", "s3"])?,
+            mail: settings.parse_with(&MAIL_URL, |url| Sink::from_url(url, &from, &domain).ok())?,
+        })
+    }
+}

@@ -1,0 +1,521 @@
+//! The pump: claims pending rows, gives them to the producer, and marks what the broker has acknowledged.
+//! One task, so that what is in hand has one owner.
+
+use super::cursor::Cursor;
+use super::keeper::View;
+use super::producer::{Producer, Refused, Report, meaning};
+use super::{DRAIN_LIMIT, MAX_CLAIM_BYTES, MAX_CLAIM_ROWS, MAX_IN_HAND_BYTES, MAX_IN_HAND_ROWS, MAX_MARK_ROWS, Relay};
+use cpq_runtime::backoff::Backoff;
+use cpq_state_stores::lease::{self, HeldShard};
+use cpq_state_stores::outbox::{self, Claim, Pending, RELAY};
+use cpq_state_stores::{StoreError, parked};
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
+use tokio::{
+    sync::{Notify, mpsc, watch},
+    task::JoinHandle,
+};
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info, warn};
+
+/// Pause before a row is offered again to a full producer queue.
+const QUEUE_PAUSE: Duration = Duration::from_millis(2);
+/// A topic that cannot be written to is left alone for so long at first, twice as long each further time …
+const TOPIC_PAUSE: Duration = Duration::from_secs(1);
+/// … and never longer than this.
+const MAX_TOPIC_PAUSE: Duration = Duration::from_secs(30);
+/// Reports taken at once while waiting.
+const REPORTS_AT_ONCE: usize = 10_000;
+/// A producer that is thrown away gets so long to end.
+const PRODUCER_END: Duration = Duration::from_secs(5);
+/// A full sweep takes at most this part of the time between two.
+const SWEEP_SHARE: u32 = 100;
+
+/// A row that the producer has, or that is acknowledged and not yet marked.
+struct InHand {
+    shard: i16,
+    tenant_id: String,
+    topic: String,
+    message_key: String,
+    bytes: usize,
+}
+
+/// A topic that could not be written to.
+struct Blocked {
+    until: Instant,
+    pause: Duration,
+    /// The pause is over, and nothing is known yet of how it stands now.
+    on_trial: bool,
+}
+
+/// How far a claim's rows got.
+struct Sent {
+    rows: usize,
+    /// `None`: all are dealt with; else the last one that is, if any.
+    stopped_after: Option<Option<i64>>,
+}
+
+type Marking = JoinHandle<(Vec<i64>, Result<u64, StoreError>)>;
+
+/// See the module.
+pub struct Pump {
+    relay: Relay,
+    leases: watch::Receiver<View>,
+    drained: mpsc::UnboundedSender<Vec<HeldShard>>,
+    woken: Arc<Notify>,
+    mine: BTreeSet<HeldShard>,
+    cursor: Cursor,
+    in_hand: BTreeMap<i64, InHand>,
+    bytes_in_hand: usize,
+    producer: Option<Producer>,
+    generation: u64,
+    report_to: mpsc::UnboundedSender<Report>,
+    reports: mpsc::UnboundedReceiver<Report>,
+    heard: Vec<Report>,
+    acked: Vec<i64>,
+    marking: Option<Marking>,
+    /// Rows that failed in company; each is tried alone before its key is parked.
+    suspects: HashSet<i64>,
+    blocked: HashMap<String, Blocked>,
+    next_full_sweep: Instant,
+    /// Set when rows below the cursor may have become due: a parked key was resolved.
+    rescan: Arc<AtomicBool>,
+    backoff: Backoff,
+}
+
+impl Pump {
+    pub fn new(
+        relay: Relay,
+        leases: watch::Receiver<View>,
+        drained: mpsc::UnboundedSender<Vec<HeldShard>>,
+        woken: Arc<Notify>,
+        rescan: Arc<AtomicBool>,
+    ) -> Self {
+        let (report_to, reports) = mpsc::unbounded_channel();
+        let next_full_sweep = Instant::now() + relay.settings.full_sweep;
+        Self {
+            relay,
+            leases,
+            drained,
+            woken,
+            mine: BTreeSet::new(),
+            cursor: Cursor::default(),
+            in_hand: BTreeMap::new(),
+            bytes_in_hand: 0,
+            producer: None,
+            generation: 0,
+            report_to,
+            reports,
+            heard: Vec::new(),
+            acked: Vec::new(),
+            marking: None,
+            suspects: HashSet::new(),
+            blocked: HashMap::new(),
+            next_full_sweep,
+            rescan,
+            backoff: Backoff::default(),
+        }
+    }
+
+    /// Pumps until shutdown, then waits, bounded, for what is in hand.
+    pub async fn run(mut self, shutdown: CancellationToken) {
+        while !shutdown.is_cancelled() {
+            self.follow_leases().await;
+            self.take_reports().await;
+            self.mark().await;
+            self.unblock();
+            match self.claim_and_send().await {
+                Ok(0) => self.wait(&shutdown).await,
+                Ok(_) => self.backoff.reset(),
+                Err(error) => {
+                    warn!(%error, "the outbox cannot be read now");
+                    self.relay.status.set(Err(error.to_string()));
+                    tokio::select! {
+                        () = shutdown.cancelled() => {}
+                        () = tokio::time::sleep(self.backoff.pause()) => {}
+                    }
+                }
+            }
+        }
+        self.drain().await;
+    }
+
+    /// Takes up what is newly held, lets go what is lost, and hands over what is too much once it is empty.
+    async fn follow_leases(&mut self) {
+        let view = self.leases.borrow_and_update().clone();
+        if self.mine.iter().any(|held| !view.held.contains(held)) {
+            self.begin_again("a lease was lost").await;
+            self.mine.retain(|held| view.held.contains(held));
+        }
+        let gained: Vec<HeldShard> = view
+            .held
+            .iter()
+            .filter(|held| !view.surplus.contains(held) && !self.mine.contains(held))
+            .copied()
+            .collect();
+        if !gained.is_empty() {
+            // What the former holder left behind may be anywhere.
+            self.cursor.rewind();
+            self.mine.extend(gained);
+        }
+        let busy: HashSet<i16> = self.in_hand.values().map(|row| row.shard).collect();
+        let empty: Vec<HeldShard> = view
+            .surplus
+            .iter()
+            .filter(|held| self.mine.contains(held) && !busy.contains(&held.shard))
+            .copied()
+            .collect();
+        if !empty.is_empty() {
+            self.mine.retain(|held| !empty.contains(held));
+            // The keeper lives longer than the pump.
+            let _ = self.drained.send(empty);
+        }
+    }
+
+    /// Whether the leases are surely still held.
+    fn lease_is_valid(&self) -> bool {
+        self.leases.borrow().valid_until.is_some_and(|until| Instant::now() < until)
+    }
+
+    async fn take_reports(&mut self) {
+        while let Ok(report) = self.reports.try_recv() {
+            self.heard.push(report);
+        }
+        let mut begin_again = self.producer.as_ref().is_some_and(Producer::is_fatal).then(|| "fatal error".to_owned());
+        let mut failed_topics = HashSet::new();
+        for Report { generation, id, failed } in std::mem::take(&mut self.heard) {
+            if generation != self.generation || !self.in_hand.contains_key(&id) {
+                continue;
+            }
+            let Some(code) = failed else {
+                self.suspects.remove(&id);
+                if !self.blocked.is_empty()
+                    && let Some(row) = self.in_hand.get(&id)
+                {
+                    self.blocked.remove(&row.topic);
+                }
+                self.acked.push(id);
+                continue;
+            };
+            match meaning(code) {
+                Refused::Message(cause) if self.suspects.remove(&id) => {
+                    self.park_in_hand(id, &cause).await;
+                    begin_again = Some(cause);
+                }
+                Refused::Message(cause) => {
+                    // Messages sent together fail together: this one may be innocent.
+                    self.suspects.insert(id);
+                    begin_again = Some(cause);
+                }
+                Refused::Topic(cause) => {
+                    if let Some(row) = self.let_go(id) {
+                        self.block(&row.topic, &cause);
+                        failed_topics.insert(row.topic);
+                    }
+                }
+                Refused::Fatal(cause) => begin_again = Some(cause),
+                Refused::Full => {}
+            }
+        }
+        if self.in_hand.values().any(|row| failed_topics.contains(&row.topic)) {
+            // Some of the topic's messages failed, and others may still get through: they must not overtake.
+            begin_again.get_or_insert_with(|| "a topic failed for some messages".to_owned());
+        }
+        if let Some(reason) = begin_again {
+            self.begin_again(&reason).await;
+        }
+    }
+
+    fn let_go(&mut self, id: i64) -> Option<InHand> {
+        let row = self.in_hand.remove(&id)?;
+        self.bytes_in_hand -= row.bytes;
+        Some(row)
+    }
+
+    /// Throws away the producer and everything in hand; the outbox still has it.
+    async fn begin_again(&mut self, reason: &str) {
+        if let Some(marking) = self.marking.take() {
+            self.marked(marking.await.ok());
+        }
+        let unsure = self.in_hand.len();
+        warn!(reason, unsure, "relay begins again from the first pending row");
+        metrics::counter!("cpq_relay_restarts_total").increment(1);
+        metrics::counter!("cpq_relay_repeats_total").increment(unsure as u64);
+        self.in_hand.clear();
+        self.bytes_in_hand = 0;
+        self.acked.clear();
+        self.cursor.rewind();
+        self.generation += 1;
+        if let Some(producer) = self.producer.take() {
+            // Purges its queue; what is on the way may still arrive, as a repeat.
+            let ended = tokio::task::spawn_blocking(move || drop(producer));
+            if tokio::time::timeout(PRODUCER_END, ended).await.is_err() {
+                warn!("the former producer has not ended yet");
+            }
+        }
+    }
+
+    /// Takes the result of the mark that is under way, if it has one, and starts the next.
+    async fn mark(&mut self) {
+        if let Some(marking) = self.marking.take_if(|marking| marking.is_finished()) {
+            self.marked(marking.await.ok());
+        }
+        if self.marking.is_some() || self.acked.is_empty() {
+            return;
+        }
+        let ids: Vec<i64> = self.acked.drain(..self.acked.len().min(MAX_MARK_ROWS)).collect();
+        let held: Vec<HeldShard> = self.mine.iter().copied().collect();
+        let (db, owner) = (self.relay.db.clone(), self.relay.owner.clone());
+        self.marking = Some(tokio::spawn(async move {
+            let result = async {
+                let mut tx = db.begin_system().await?;
+                let marked = outbox::mark(&mut tx, &owner, &held, &ids).await?;
+                tx.commit().await?;
+                Ok(marked)
+            };
+            let result = result.await;
+            (ids, result)
+        }));
+    }
+
+    fn marked(&mut self, result: Option<(Vec<i64>, Result<u64, StoreError>)>) {
+        match result {
+            Some((ids, Ok(marked))) => {
+                metrics::counter!("cpq_relay_produced_total").increment(ids.len() as u64);
+                if marked < ids.len() as u64 {
+                    warn!(rows = ids.len(), marked, "rows were not marked: their shards have another holder");
+                }
+                for id in ids {
+                    self.let_go(id);
+                }
+            }
+            Some((ids, Err(error))) => {
+                warn!(%error, rows = ids.len(), "sent rows cannot be marked now");
+                self.acked.extend(ids);
+            }
+            None => error!("marking ended without a result; the rows are sent again"),
+        }
+    }
+
+    /// Claims what fits and gives it to the producer; returns how many rows it got.
+    async fn claim_and_send(&mut self) -> Result<usize, StoreError> {
+        let surplus = self.leases.borrow().surplus.clone();
+        let shards: Vec<i16> = self.mine.difference(&surplus).map(|held| held.shard).collect();
+        let room = MAX_IN_HAND_ROWS.saturating_sub(self.in_hand.len()).min(MAX_CLAIM_ROWS);
+        if shards.is_empty() || room == 0 || self.bytes_in_hand >= MAX_IN_HAND_BYTES || !self.lease_is_valid() {
+            return Ok(0);
+        }
+        let started = Instant::now();
+        let full_sweep = started >= self.next_full_sweep;
+        if full_sweep || self.rescan.swap(false, Ordering::Relaxed) {
+            self.cursor.rewind();
+        }
+        let in_hand: Vec<i64> = self.in_hand.range(self.cursor.low_water() + 1..).map(|(id, _)| *id).collect();
+        let without_topics: Vec<String> = self.blocked.keys().filter(|topic| self.is_blocked(topic)).cloned().collect();
+        let mut tx = self.relay.db.begin_system().await?;
+        let claim = Claim {
+            shards: &shards,
+            low_water: self.cursor.low_water(),
+            recent: self.cursor.recent(),
+            holders: self.cursor.holders(),
+            in_hand: &in_hand,
+            without_topics: &without_topics,
+            max_rows: room as i64,
+            max_bytes: MAX_CLAIM_BYTES as i64,
+        };
+        let (snapshot, rows) = outbox::claim(&mut tx, &claim).await?;
+        tx.commit().await?;
+        let answered = Instant::now();
+        if full_sweep {
+            let pause = self.relay.settings.full_sweep.max((answered - started) * SWEEP_SHARE);
+            self.next_full_sweep = answered + pause;
+        }
+        self.relay.status.set(Ok(format!("{} shards", shards.len())));
+        let (claimed, bytes) = (rows.len(), rows.iter().map(|row| row.value.len()).sum::<usize>());
+        let (mut last, mut cut) = (rows.last().map(|row| row.id), claimed >= room || bytes >= MAX_CLAIM_BYTES);
+        let generation = self.generation;
+        let sent = self.send(rows).await;
+        if let Some(dealt_with) = sent.stopped_after {
+            (last, cut) = (dealt_with, true);
+        }
+        if generation == self.generation {
+            self.cursor.claimed((started, answered), &snapshot, last, cut);
+        }
+        Ok(sent.rows)
+    }
+
+    /// Gives rows to the producer, in order.
+    async fn send(&mut self, rows: Vec<Pending>) -> Sent {
+        let mut sent = 0;
+        let mut dealt_with = None;
+        let mut parked = HashSet::new();
+        for row in rows {
+            let (id, alone) = (row.id, self.suspects.contains(&row.id));
+            if alone && !self.in_hand.is_empty() {
+                // First everything else.
+                return Sent { rows: sent, stopped_after: Some(dealt_with) };
+            }
+            let key = (row.topic, row.message_key);
+            let skipped = self.is_blocked(&key.0) || parked.contains(&key);
+            let row = Pending { topic: key.0, message_key: key.1, ..row };
+            if !skipped {
+                match self.send_one(&row).await {
+                    Ok(()) => {
+                        self.take_in_hand(row);
+                        sent += 1;
+                    }
+                    Err(Refused::Topic(cause)) => self.block(&row.topic, &cause),
+                    Err(Refused::Message(cause)) => {
+                        self.park(&row.tenant_id, row.shard, &row.topic, &row.message_key, &cause).await;
+                        parked.insert((row.topic, row.message_key));
+                    }
+                    Err(Refused::Fatal(cause)) => {
+                        self.begin_again(&cause).await;
+                        return Sent { rows: sent, stopped_after: Some(dealt_with) };
+                    }
+                    // The lease is no longer sure.
+                    Err(Refused::Full) => return Sent { rows: sent, stopped_after: Some(dealt_with) },
+                }
+            }
+            dealt_with = Some(id);
+            if alone {
+                return Sent { rows: sent, stopped_after: Some(dealt_with) };
+            }
+        }
+        Sent { rows: sent, stopped_after: None }
+    }
+
+    /// Waits while the producer's queue is full; [`Refused::Full`] only once the lease is no longer sure.
+    async fn send_one(&mut self, row: &Pending) -> Result<(), Refused> {
+        loop {
+            if !self.lease_is_valid() {
+                return Err(Refused::Full);
+            }
+            match self.producer()?.send(row) {
+                Err(Refused::Full) => tokio::time::sleep(QUEUE_PAUSE).await,
+                done => return done,
+            }
+        }
+    }
+
+    fn producer(&mut self) -> Result<&Producer, Refused> {
+        if self.producer.is_none() {
+            let Relay { kafka_brokers, owner, settings, .. } = &self.relay;
+            let made = Producer::new(kafka_brokers, owner, settings, self.generation, self.report_to.clone());
+            self.producer = Some(made.map_err(|error| Refused::Fatal(error.to_string()))?);
+        }
+        self.producer.as_ref().ok_or_else(|| Refused::Fatal("no producer".to_owned()))
+    }
+
+    fn take_in_hand(&mut self, row: Pending) {
+        let Pending { id, shard, tenant_id, topic, message_key, value, .. } = row;
+        self.bytes_in_hand += value.len();
+        self.in_hand.insert(id, InHand { shard, tenant_id, topic, message_key, bytes: value.len() });
+    }
+
+    /// Leaves a topic alone for a while; the rows of others go on.
+    fn block(&mut self, topic: &str, cause: &str) {
+        let pause = match self.blocked.get(topic) {
+            Some(blocked) if !blocked.on_trial => return,
+            Some(blocked) => (blocked.pause * 2).min(MAX_TOPIC_PAUSE),
+            None => TOPIC_PAUSE,
+        };
+        warn!(topic, cause, seconds = pause.as_secs(), "a topic cannot be written to; its rows wait");
+        metrics::counter!("cpq_relay_blocked_topics_total", "topic" => topic.to_owned()).increment(1);
+        self.blocked.insert(topic.to_owned(), Blocked { until: Instant::now() + pause, pause, on_trial: false });
+    }
+
+    fn is_blocked(&self, topic: &str) -> bool {
+        self.blocked.get(topic).is_some_and(|blocked| !blocked.on_trial)
+    }
+
+    /// Tries the topics whose pause is over: their rows may lie anywhere.
+    fn unblock(&mut self) {
+        let now = Instant::now();
+        for blocked in self.blocked.values_mut().filter(|blocked| !blocked.on_trial && blocked.until <= now) {
+            blocked.on_trial = true;
+            self.cursor.rewind();
+        }
+    }
+
+    async fn park_in_hand(&mut self, id: i64, cause: &str) {
+        if let Some(row) = self.let_go(id) {
+            self.park(&row.tenant_id, row.shard, &row.topic, &row.message_key, cause).await;
+        }
+    }
+
+    /// Nothing of this key goes out until somebody resolves it. If it cannot be written down now, the row
+    /// is found pending again and fails again.
+    async fn park(&mut self, tenant: &str, shard: i16, topic: &str, key: &str, cause: &str) {
+        let Some(held) = self.mine.iter().find(|held| held.shard == shard).copied() else { return };
+        let attempt = async {
+            let mut tx = self.relay.db.begin_system().await?;
+            if !lease::holds(&mut tx, &self.relay.owner, held).await? {
+                return Err(StoreError::Fenced(format!("shard {shard}")));
+            }
+            parked::park_key(&mut tx, RELAY, topic, key, Some(tenant), cause).await?;
+            tx.commit().await
+        };
+        match attempt.await {
+            Ok(()) => {
+                metrics::counter!("cpq_relay_parked_total").increment(1);
+                error!(
+                    topic,
+                    business_key = key,
+                    tenant_id = tenant,
+                    cause,
+                    "key parked: it cannot be put on its topic"
+                );
+            }
+            Err(error) => {
+                warn!(%error, topic, business_key = key, "a key cannot be parked now");
+                self.cursor.rewind();
+            }
+        }
+    }
+
+    /// Until something happens: a hint, a report, a mark, a lease; or the sweep is due.
+    async fn wait(&mut self, shutdown: &CancellationToken) {
+        let Self { relay, leases, woken, reports, heard, marking, .. } = self;
+        let marked = async {
+            match marking.as_mut() {
+                Some(marking) => marking.await.ok(),
+                None => std::future::pending().await,
+            }
+        };
+        let marked = tokio::select! {
+            marked = marked => Some(marked),
+            () = shutdown.cancelled() => None,
+            () = woken.notified() => None,
+            _ = leases.changed() => None,
+            _ = reports.recv_many(heard, REPORTS_AT_ONCE) => None,
+            () = tokio::time::sleep(relay.settings.sweep) => None,
+        };
+        if let Some(marked) = marked {
+            self.marking = None;
+            self.marked(marked);
+        }
+    }
+
+    /// Waits for the acknowledgements of what is in hand, and marks it.
+    async fn drain(&mut self) {
+        let deadline = Instant::now() + DRAIN_LIMIT;
+        let never = CancellationToken::new();
+        while !self.in_hand.is_empty() && Instant::now() < deadline {
+            self.take_reports().await;
+            self.mark().await;
+            self.wait(&never).await;
+        }
+        info!(unsure = self.in_hand.len(), "relay has stopped");
+        if let Some(producer) = self.producer.take() {
+            let ended = tokio::task::spawn_blocking(move || drop(producer));
+            let _ = tokio::time::timeout(PRODUCER_END, ended).await;
+        }
+    }
+}
