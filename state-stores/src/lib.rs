@@ -6,6 +6,8 @@
 
 pub mod aggregates;
 pub mod attempts;
+pub mod cache;
+pub mod commands;
 pub mod db;
 pub mod decisions;
 pub mod evidence;
@@ -17,6 +19,8 @@ pub mod operations;
 pub mod outbox;
 pub mod parked;
 pub mod positions;
+pub mod rate_limit;
+pub mod reads;
 pub mod reference;
 pub mod schemas;
 pub mod transitions;

@@ -1,5 +1,6 @@
 //! What the `streams` process reads from its environment beyond what every service reads.
 
+use crate::document::ArtifactStore;
 use crate::notification::sender::Sink;
 use cpq_runtime::config::{CommonConfig, ConfigError, Settings, Variable};
 use std::net::SocketAddr;
@@ -48,7 +49,7 @@ pub struct Config {
     pub common: CommonConfig,
     pub admin_addr: SocketAddr,
     pub database_connections: u32,
-    pub artifact_url: String,
+    pub artifacts: ArtifactStore,
     pub mail: Sink,
 }
 
@@ -61,7 +62,7 @@ impl Config {
             admin_addr: settings.get(&ADMIN_ADDR)?,
             database_connections: settings
                 .parse_with(&DATABASE_CONNECTIONS, |text| text.parse().ok().filter(|n| (2..=200).contains(n)))?,
-            artifact_url: settings.url(&ARTIFACT_URL, &["file", "s3"])?,
+            artifacts: settings.parse_with(&ARTIFACT_URL, |url| ArtifactStore::open(url).ok())?,
             mail: settings.parse_with(&MAIL_URL, |url| Sink::from_url(url, &from, &domain).ok())?,
         })
     }

@@ -10,6 +10,7 @@ use cpq_runtime::consumer::{self, ConsumerStatus, Host};
 use cpq_runtime::telemetry::Telemetry;
 use cpq_runtime::{instance, shutdown, wake::Wake};
 use cpq_state_stores::hints::Hints;
+use cpq_state_stores::reference::ReferenceCache;
 use cpq_state_stores::{Db, StoreError, schemas};
 use std::{collections::BTreeSet, error::Error, process::ExitCode, sync::Arc};
 use streams::config::{Config, VARIABLES};
@@ -57,7 +58,7 @@ async fn main() -> ExitCode {
 
 async fn run(roles: BTreeSet<Role>, config: Config, telemetry: &Telemetry) -> Result<(), Failure> {
     let shutdown = shutdown::on_signal()?;
-    let Config { common, admin_addr, database_connections, artifact_url, mail } = config;
+    let Config { common, admin_addr, database_connections, artifacts, mail } = config;
     let owner = instance::name("streams");
     let db = Db::connect_lazy(&common.database_url, &owner, database_connections)?;
     let (wake, hints) = (Wake::default(), Hints::start(&common.redis_url)?);
@@ -93,7 +94,8 @@ async fn run(roles: BTreeSet<Role>, config: Config, telemetry: &Telemetry) -> Re
         let encoder = Arc::new(Encoder::new(schemas.clone(), &ids)?);
         let source = Arc::new(RegistrySource::new(&common.schema_registry_url)?);
         let decoder = Arc::new(Decoder::new(schemas, &ids, source));
-        let services = Services { db: db.clone(), encoder, wake: wake.clone(), artifact_url, mail };
+        let cache = ReferenceCache::new()?;
+        let services = Services { db: db.clone(), encoder, wake: wake.clone(), cache, artifacts, mail };
         let Parts { processors, workers } = parts(&processing, services);
         let host = Host {
             db: db.clone(),

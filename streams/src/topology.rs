@@ -2,6 +2,7 @@
 //! roles, and any number of processes run each.
 
 use crate::aggregate::AggregateProcessor;
+use crate::document::{self, ArtifactStore, Documents, Renderer};
 use crate::notification::Notifier;
 use crate::notification::sender::{Sender, Sink};
 use crate::order::Orders;
@@ -62,7 +63,9 @@ pub struct Services {
     pub db: Db,
     pub encoder: Arc<Encoder>,
     pub wake: Wake,
-    pub artifact_url: String,
+    /// Compiled reference data, shared by the roles.
+    pub cache: ReferenceCache,
+    pub artifacts: ArtifactStore,
     pub mail: Sink,
 }
 
@@ -78,17 +81,25 @@ pub struct Parts {
 
 /// The table: what each role runs.
 pub fn parts(roles: &[Role], services: Services) -> Parts {
-    let Services { db, encoder, wake, artifact_url: _, mail } = services;
+    let Services { db, encoder, wake, cache, artifacts, mail } = services;
     let mut parts = Parts::default();
     let mut mail = Some(mail);
     for role in roles {
         match role {
             Role::Relay => {}
-            Role::Quote => {
-                parts.process(AggregateProcessor::new(Quotes::new(ReferenceCache::default()), encoder.clone()));
-            }
+            Role::Quote => parts.process(AggregateProcessor::new(Quotes::new(cache.clone()), encoder.clone())),
             Role::Order => parts.process(AggregateProcessor::new(Orders, encoder.clone())),
-            Role::Document => {}
+            Role::Document => {
+                parts.process(Documents);
+                let renderer = Renderer {
+                    db: db.clone(),
+                    encoder: encoder.clone(),
+                    cache: cache.clone(),
+                    store: artifacts.clone(),
+                    wake: wake.handle(document::WAKE),
+                };
+                parts.work("document-renderer", move |stop| Box::pin(renderer.run(stop)));
+            }
             Role::Projection => parts.process(Projection),
             Role::Notification => {
                 parts.process(Notifier);
