@@ -94,9 +94,12 @@ fn next(phase: Phase, event: &QuoteEvent, at: Moment) -> Phase {
         }
         (Phase::Approved { configuration, price, approval, artifacts }, E::QuoteAccepted(e)) => {
             match artifacts.iter().find(|a| a.artifact_id == e.acceptance_evidence.artifact_id) {
-                Some(artifact) => {
-                    Phase::Accepted { configuration, price, approval, acceptance: acceptance(e, artifact, at) }
-                }
+                Some(artifact) => Phase::Accepted {
+                    configuration,
+                    price,
+                    approval,
+                    acceptance: Box::new(acceptance(e, artifact, at)),
+                },
                 // An acceptance always names an artifact of the state it was decided in.
                 None => Phase::Approved { configuration, price, approval, artifacts },
             }

@@ -70,7 +70,7 @@ pub enum Phase {
     PendingApproval { configuration: Configuration, price: PricedOffer, approval: Approval },
     Approved { configuration: Configuration, price: PricedOffer, approval: Approval, artifacts: Vec<Artifact> },
     ApprovalRejected { configuration: Configuration, price: PricedOffer, approval: Approval },
-    Accepted { configuration: Configuration, price: PricedOffer, approval: Approval, acceptance: Acceptance },
+    Accepted { configuration: Configuration, price: PricedOffer, approval: Approval, acceptance: Box<Acceptance> },
 }
 
 /// The contract's quote statuses.
@@ -320,7 +320,7 @@ impl Quote {
 
     pub fn acceptance(&self) -> Option<&Acceptance> {
         match &self.phase {
-            Phase::Accepted { acceptance, .. } => Some(acceptance),
+            Phase::Accepted { acceptance, .. } => Some(acceptance.as_ref()),
             _ => None,
         }
     }
