@@ -130,10 +130,29 @@ impl Registry {
         }
     }
 
+    /// Sets the subject's rule unless it is set. Of two that set it at once the registry refuses one, which
+    /// then finds it set.
     async fn set_compatibility(&self, subject: &str) -> Result<(), RegistryError> {
+        if self.has_compatibility(subject).await? {
+            return Ok(());
+        }
         let path = format!("/config/{subject}");
         let answer = self.call(Method::PUT, &path, Some(json!({ "compatibility": COMPATIBILITY }))).await?;
-        if answer.status == StatusCode::OK { Ok(()) } else { Err(refused(Method::PUT, path, &answer)) }
+        match answer.status {
+            StatusCode::OK => Ok(()),
+            StatusCode::CONFLICT if self.has_compatibility(subject).await? => Ok(()),
+            _ => Err(refused(Method::PUT, path, &answer)),
+        }
+    }
+
+    async fn has_compatibility(&self, subject: &str) -> Result<bool, RegistryError> {
+        let path = format!("/config/{subject}");
+        let answer = self.call(Method::GET, &path, None).await?;
+        match answer.status {
+            StatusCode::OK => Ok(answer.body.get("compatibilityLevel").and_then(Value::as_str) == Some(COMPATIBILITY)),
+            StatusCode::NOT_FOUND => Ok(false),
+            _ => Err(refused(Method::GET, path, &answer)),
+        }
     }
 
     async fn post_version(&self, schema: &Schema) -> Result<i32, RegistryError> {
