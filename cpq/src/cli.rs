@@ -1,7 +1,7 @@
 //! The command line as people type it: every command with its options.
 
 use crate::output::OutputFormat;
-use crate::{import, migrate, schemas, settings, token, topics, workflow};
+use crate::{dlq, fallout, import, lag, migrate, schemas, settings, token, topics, trace, verify, workflow};
 use clap::{Parser, Subcommand};
 
 /// The operator's command line of CPQ Streams.
@@ -25,4 +25,9 @@ pub enum Command {
     Topics(topics::TopicsArgs),
     Schemas(schemas::SchemasArgs),
     Workflow(workflow::WorkflowArgs),
+    Trace(trace::TraceArgs),
+    Lag(lag::LagArgs),
+    Verify(verify::VerifyArgs),
+    Dlq(dlq::DlqArgs),
+    Fallout(fallout::FalloutArgs),
 }

@@ -85,11 +85,7 @@ impl Reader {
     }
 
     /// Everything that the topics hold now, or from the first record at or after `since` (milliseconds).
-    pub fn stretches(
-        &self,
-        topics: &[(String, i32)],
-        since: Option<i64>,
-    ) -> Result<Vec<Stretch>, Failure> {
+    pub fn stretches(&self, topics: &[(String, i32)], since: Option<i64>) -> Result<Vec<Stretch>, Failure> {
         let starts = since.map(|since| self.offsets_at(topics, since)).transpose()?;
         let mut stretches = Vec::new();
         for (topic, partitions) in topics {

@@ -3,9 +3,12 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
 pub mod cli;
+mod dlq;
 mod failure;
+mod fallout;
 mod import;
 mod kafka;
+mod lag;
 mod migrate;
 mod operator;
 pub mod output;
@@ -15,6 +18,8 @@ mod span;
 mod table;
 mod token;
 pub mod topics;
+mod trace;
+mod verify;
 mod workflow;
 
 use cli::{Cli, Command};
@@ -54,5 +59,10 @@ async fn answer(cli: &Cli) -> Result<Answer, Failure> {
         Command::Topics(args) => topics::run(args, &stack, paint).await,
         Command::Schemas(args) => schemas::run(args, &stack, paint).await,
         Command::Workflow(args) => workflow::run(args, &stack, paint).await,
+        Command::Trace(args) => trace::run(args, &stack, paint).await,
+        Command::Lag(args) => lag::run(args, &stack, paint).await,
+        Command::Dlq(args) => dlq::run(args, &stack, paint).await,
+        Command::Verify(args) => verify::run(args, &stack, paint).await,
+        Command::Fallout(args) => fallout::run(args, &stack, paint).await,
     }
 }

@@ -24,14 +24,17 @@ pub async fn run(args: &MigrateArgs, stack: &Stack) -> Result<Answer, Failure> {
     if lines.is_empty() {
         lines.push("the schema is up to date".to_owned());
     }
-    let applied: Vec<_> = applied.into_iter().map(|(version, name)| json!({"version": version, "name": name})).collect();
+    let applied: Vec<_> =
+        applied.into_iter().map(|(version, name)| json!({"version": version, "name": name})).collect();
     Answer::new(&json!({ "applied": applied }), lines.join("\n"))
 }
 
 fn failure(error: MigrationError) -> Failure {
     Failure::failed(match error {
         MigrationError::Unreachable { .. } => format!("{error}; is it running, and is CPQ_OWNER_DATABASE_URL right?"),
-        MigrationError::Refused(_) => format!("{error}; CPQ_OWNER_DATABASE_URL must name the role that owns the tables"),
+        MigrationError::Refused(_) => {
+            format!("{error}; CPQ_OWNER_DATABASE_URL must name the role that owns the tables")
+        }
         _ => error.to_string(),
     })
 }

@@ -12,7 +12,8 @@ const NOBODY: &str = "operator";
 
 /// The name given, else that of the user who is logged in.
 pub fn name(given: Option<&str>) -> String {
-    let login = || ["SUDO_USER", "USER", "LOGNAME"].iter().find_map(|name| std::env::var(name).ok().filter(|v| !v.is_empty()));
+    let login =
+        || ["SUDO_USER", "USER", "LOGNAME"].iter().find_map(|name| std::env::var(name).ok().filter(|v| !v.is_empty()));
     given.map(str::to_owned).or_else(login).unwrap_or_else(|| NOBODY.to_owned())
 }
 

@@ -5,10 +5,10 @@ mod key;
 
 use crate::Failure;
 use crate::output::Answer;
+use crate::span::{Span, parse_span};
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 use serde_json::json;
-use crate::span::{Span, parse_span};
 use std::path::PathBuf;
 use time::OffsetDateTime;
 use uuid::Uuid;
@@ -16,8 +16,7 @@ use uuid::Uuid;
 pub use key::{DEV_KEY_FILE, DevKey, JWKS_FILE};
 
 /// The contract's roles. Others are signed too, for tests of refusal, with a word on standard error.
-const ROLES: [&str; 7] =
-    ["sales-rep", "approver", "customer", "order-manager", "operator", "catalog-admin", "auditor"];
+const ROLES: [&str; 7] = ["sales-rep", "approver", "customer", "order-manager", "operator", "catalog-admin", "auditor"];
 
 /// Who acts: a person or a system.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize)]

@@ -59,16 +59,17 @@ pub struct TransitionRow {
     pub occurred_at: OffsetDateTime,
 }
 
-/// One audit entry before it is chained.
+/// One audit entry before it is chained; `S` is how its words are held: fixed ones where it is written, owned
+/// ones where it is read again.
 #[derive(Clone)]
-pub struct AuditEntry {
+pub struct AuditEntry<S = &'static str> {
     pub tenant_id: String,
     pub aggregate_id: String,
-    pub action: &'static str,
-    pub outcome: &'static str,
-    pub error_code: Option<&'static str>,
+    pub action: S,
+    pub outcome: S,
+    pub error_code: Option<S>,
     pub actor_id: String,
-    pub actor_type: &'static str,
+    pub actor_type: S,
     /// JSON of the claims that were judged.
     pub claims: String,
     pub command_id: String,
@@ -309,18 +310,18 @@ async fn audit_heads(tx: &mut Tx, entries: &[AuditEntry]) -> Result<AuditHeads, 
 }
 
 /// SHA-256 over the previous hash and every column of the entry, as JSON with the keys in a fixed order.
-pub fn audit_hash(entry: &AuditEntry, number: i64, previous: &str) -> String {
+pub fn audit_hash<S: AsRef<str>>(entry: &AuditEntry<S>, number: i64, previous: &str) -> String {
     let claims: serde_json::Value = serde_json::from_str(&entry.claims).unwrap_or_default();
     let fields = json!([
         previous,
         number,
         entry.tenant_id,
         entry.aggregate_id,
-        entry.action,
-        entry.outcome,
-        entry.error_code,
+        entry.action.as_ref(),
+        entry.outcome.as_ref(),
+        entry.error_code.as_ref().map(AsRef::as_ref),
         entry.actor_id,
-        entry.actor_type,
+        entry.actor_type.as_ref(),
         cpq_domain::canonical::to_string(&claims),
         entry.command_id,
         entry.correlation_id,

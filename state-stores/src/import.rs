@@ -124,12 +124,13 @@ async fn write_tenant(tx: &mut Tx, import: &TenantImport) -> Result<Changed, Sto
         .bind(&import.tenant_id)
         .execute(tx.connection())
         .await?;
-    let updated = sqlx::query("update cpq.tenant set document = $2 where tenant_id = $1 and document is distinct from $2")
-        .bind(&import.tenant_id)
-        .bind(Json(&import.document))
-        .execute(tx.connection())
-        .await?
-        .rows_affected();
+    let updated =
+        sqlx::query("update cpq.tenant set document = $2 where tenant_id = $1 and document is distinct from $2")
+            .bind(&import.tenant_id)
+            .bind(Json(&import.document))
+            .execute(tx.connection())
+            .await?
+            .rows_affected();
     Ok(Changed { added, updated, removed: 0 })
 }
 
@@ -161,12 +162,13 @@ async fn publish_catalog(tx: &mut Tx, import: &TenantImport) -> Result<bool, Imp
     .map_err(StoreError::from)?
     .rows_affected();
     if added == 0 {
-        let row = sqlx::query("select content_hash from cpq.catalog_version where tenant_id = $1 and catalog_version = $2")
-            .bind(&import.tenant_id)
-            .bind(&catalog.catalog_version)
-            .fetch_one(tx.connection())
-            .await
-            .map_err(StoreError::from)?;
+        let row =
+            sqlx::query("select content_hash from cpq.catalog_version where tenant_id = $1 and catalog_version = $2")
+                .bind(&import.tenant_id)
+                .bind(&catalog.catalog_version)
+                .fetch_one(tx.connection())
+                .await
+                .map_err(StoreError::from)?;
         let published: String = row.try_get(0).map_err(StoreError::from)?;
         return match published == catalog.content_hash {
             true => Ok(false),

@@ -82,7 +82,11 @@ pub fn approvers(file: &str, approvers: &[Approver]) -> Vec<Fault> {
 
 fn text(file: &str, pointer: String, value: &str, faults: &mut Vec<Fault>) {
     if value.trim().is_empty() || value.len() > MAX_TEXT || value.chars().any(char::is_control) {
-        faults.push(Fault::new(file, pointer, format!("must be a text of 1 to {MAX_TEXT} bytes without control characters")));
+        faults.push(Fault::new(
+            file,
+            pointer,
+            format!("must be a text of 1 to {MAX_TEXT} bytes without control characters"),
+        ));
     }
 }
 
@@ -123,7 +127,8 @@ mod tests {
 
     #[test]
     fn an_account_is_there_once() {
-        let one = json!({"customerAccountId": "a", "name": "A", "segment": "SMB", "jurisdiction": "US", "salesOwnerId": "s"});
+        let one =
+            json!({"customerAccountId": "a", "name": "A", "segment": "SMB", "jurisdiction": "US", "salesOwnerId": "s"});
         let parsed: Vec<Customer> = serde_json::from_value(json!([one, one])).unwrap();
         assert_eq!(pointers(customers("f", &parsed)), ["/1/customerAccountId"]);
     }

@@ -91,7 +91,9 @@ fn folders(dir: &Path) -> Result<Vec<(String, PathBuf)>, Failure> {
     }
     if folders.is_empty() {
         let dir = dir.display();
-        return Err(Failure::usage(format!("{dir} has no folder of a tenant; it must hold <tenant_id>/tenant.json and so on")));
+        return Err(Failure::usage(format!(
+            "{dir} has no folder of a tenant; it must hold <tenant_id>/tenant.json and so on"
+        )));
     }
     folders.sort();
     Ok(folders)

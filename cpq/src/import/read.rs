@@ -32,15 +32,17 @@ pub fn tenant(folder: &Path, tenant_id: &str, published_by: &str) -> Result<Tena
     faults.extend(customers.iter().flat_map(|c| check::customers(&files.name("customers.json"), c)));
     faults.extend(approvers.iter().flat_map(|a| check::approvers(&files.name("approvers.json"), a)));
     match (tenant, customers, approvers, catalog) {
-        (Some((_, document)), Some(customers), Some(approvers), Some(catalog)) if faults.is_empty() => Ok(TenantImport {
-            tenant_id: tenant_id.to_owned(),
-            document,
-            customers: customers.into_iter().map(customer_row).collect(),
-            approvers: approver_rows(approvers),
-            catalog,
-            approval_policy,
-            published_by: published_by.to_owned(),
-        }),
+        (Some((_, document)), Some(customers), Some(approvers), Some(catalog)) if faults.is_empty() => {
+            Ok(TenantImport {
+                tenant_id: tenant_id.to_owned(),
+                document,
+                customers: customers.into_iter().map(customer_row).collect(),
+                approvers: approver_rows(approvers),
+                catalog,
+                approval_policy,
+                published_by: published_by.to_owned(),
+            })
+        }
         _ => Err(faults),
     }
 }

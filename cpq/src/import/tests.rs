@@ -9,7 +9,11 @@ fn folder() -> PathBuf {
     write_file(&dir, "tenant.json", r#"{"tenantId":"t","name":"T","defaultCurrency":"USD","taxRates":[]}"#);
     write_file(&dir, "customers.json", "[]");
     write_file(&dir, "approvers.json", "[]");
-    write_file(&dir, "catalog.json", r#"{"catalogVersion":"1","offerings":[],"rules":[],"prices":[],"adjustments":[]}"#);
+    write_file(
+        &dir,
+        "catalog.json",
+        r#"{"catalogVersion":"1","offerings":[],"rules":[],"prices":[],"adjustments":[]}"#,
+    );
     dir
 }
 
@@ -65,7 +69,11 @@ fn blanks_and_the_order_of_keys_do_not_change_a_catalog() {
     let dir = folder();
     let hash = |dir: &Path| read_all(dir, "tester").unwrap().unwrap()[0].catalog.content_hash.clone();
     let before = hash(&dir);
-    write_file(&dir, "catalog.json", r#"{ "adjustments":[], "prices":[], "rules":[], "offerings":[], "catalogVersion":"1" }"#);
+    write_file(
+        &dir,
+        "catalog.json",
+        r#"{ "adjustments":[], "prices":[], "rules":[], "offerings":[], "catalogVersion":"1" }"#,
+    );
     assert_eq!(hash(&dir), before);
 }
 
@@ -86,5 +94,8 @@ fn what_changed_is_said_in_words() {
         policy_changed: false,
         version: 3,
     };
-    assert_eq!(described(&changes, "2026.11"), "customers: 2 new, 1 changed; approvers: 1 removed; catalog 2026.11 published");
+    assert_eq!(
+        described(&changes, "2026.11"),
+        "customers: 2 new, 1 changed; approvers: 1 removed; catalog 2026.11 published"
+    );
 }

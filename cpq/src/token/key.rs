@@ -1,7 +1,6 @@
 //! The development key: an ES256 key pair in PEM (PKCS #8), and the JWK set that the services trust.
 
 use crate::Failure;
-use aws_lc_rs::encoding::AsDer;
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair};
 use jsonwebtoken::jwk::{Jwk, JwkSet, PublicKeyUse, ThumbprintHash};
 use jsonwebtoken::{Algorithm, EncodingKey, Header};

@@ -87,10 +87,11 @@ impl Cluster {
     async fn create(&self, topic: &Topic) -> Result<(), Failure> {
         let config = topic.config();
         let replication = TopicReplication::Fixed(CLUSTER_DEFAULT_REPLICATION);
-        let new = config.iter().fold(
-            NewTopic::new(&topic.name, topic.partitions as i32, replication),
-            |new, (name, value)| new.set(name, value),
-        );
+        let new = config
+            .iter()
+            .fold(NewTopic::new(&topic.name, topic.partitions as i32, replication), |new, (name, value)| {
+                new.set(name, value)
+            });
         let what = format!("cannot create {}", topic.name);
         let results = self.admin.create_topics([&new], &Self::options()).await.map_err(failed(&what))?;
         for result in results {

@@ -17,7 +17,8 @@ pub async fn run(engine: &EngineClient) -> Result<Answer, Failure> {
     let mut versions = serde_json::Map::new();
     for key in PROCESS_KEYS {
         let newest = engine.process_definition(key).await?;
-        let newest = newest.ok_or_else(|| Failure::failed(format!("the engine took the models but has no process {key}")))?;
+        let newest =
+            newest.ok_or_else(|| Failure::failed(format!("the engine took the models but has no process {key}")))?;
         versions.insert(key.to_owned(), newest.version.into());
     }
     let deployed: Vec<_> = new.iter().map(|d| json!({"key": d.key, "version": d.version})).collect();

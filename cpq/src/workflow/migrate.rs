@@ -3,7 +3,9 @@
 use crate::Failure;
 use crate::output::{Answer, Paint, Style};
 use crate::table::{Cell, Table};
-use camunda_bridge::engine::{EngineClient, EngineError, InstanceQuery, MAX_RESULTS, ProcessDefinition, ProcessInstance};
+use camunda_bridge::engine::{
+    EngineClient, EngineError, InstanceQuery, MAX_RESULTS, ProcessDefinition, ProcessInstance,
+};
 use camunda_bridge::models::PROCESS_KEYS;
 use clap::Args;
 use serde::Serialize;
@@ -74,7 +76,8 @@ pub(super) async fn running(engine: &EngineClient, key: &str) -> Result<Vec<Proc
     let mut all = Vec::new();
     loop {
         let first = u32::try_from(all.len()).map_err(|_| Failure::failed("too many running instances to list"))?;
-        let page = engine.process_instances(&InstanceQuery { business_key: None, process_key: Some(key), first }).await?;
+        let page =
+            engine.process_instances(&InstanceQuery { business_key: None, process_key: Some(key), first }).await?;
         let last = page.len() < MAX_RESULTS as usize;
         all.extend(page);
         if last {

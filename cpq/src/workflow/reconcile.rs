@@ -50,7 +50,8 @@ pub async fn run(args: &ReconcileArgs, engine: &EngineClient, db: &Db, paint: Pa
     let mut reported: Vec<Reported> = Vec::new();
     for finding in findings {
         let wanted = args.repair && (args.end_unknown || !finding.unknown());
-        let repaired = if wanted { repair(engine, db, &finding, &operator::name(args.actor.as_deref())).await? } else { None };
+        let repaired =
+            if wanted { repair(engine, db, &finding, &operator::name(args.actor.as_deref())).await? } else { None };
         reported.push((finding, repaired));
     }
     answer(&reported, open.len(), args.repair, paint)

@@ -52,7 +52,6 @@ pub async fn deferred_commands(tx: &mut Tx) -> Result<Waiting, StoreError> {
     Ok(row)
 }
 
-
 /// Processes that were asked for and have not started. `requested_at` moves with each attempt, so this is the
 /// time since the last one.
 pub async fn unstarted_instances(tx: &mut Tx) -> Result<Waiting, StoreError> {

@@ -18,7 +18,9 @@ pub enum MigrationError {
     Unreachable { waited: Duration, last: String },
     #[error("the database refused the connection: {0}")]
     Refused(#[source] sqlx::Error),
-    #[error("migration {0} was applied in another form; applied migrations are frozen: restore its file and add a new one")]
+    #[error(
+        "migration {0} was applied in another form; applied migrations are frozen: restore its file and add a new one"
+    )]
     Changed(i64),
     #[error("the database has migration {0}, which this build does not know: run a build at least as new")]
     Newer(i64),
@@ -84,8 +86,5 @@ async fn applied(connection: &mut PgConnection) -> Result<Vec<i64>, MigrationErr
     if table.is_none() {
         return Ok(Vec::new());
     }
-    sqlx::query_scalar("select version from _sqlx_migrations where success")
-        .fetch_all(connection)
-        .await
-        .map_err(failed)
+    sqlx::query_scalar("select version from _sqlx_migrations where success").fetch_all(connection).await.map_err(failed)
 }

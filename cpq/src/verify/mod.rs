@@ -1,0 +1,44 @@
+//! `cpq verify`: proofs from what is stored and published, each by its own file. What is found is collected in
+//! `findings`; a proof that found something exits 1.
+
+mod audit;
+mod chain;
+mod evidence;
+mod findings;
+mod outsider;
+mod price;
+mod sequence;
+mod topic;
+
+use crate::Failure;
+use crate::output::{Answer, Paint};
+use crate::settings::Stack;
+use clap::{Args, Subcommand};
+
+/// Prove that topics, prices, audit and evidence are what they should be; exits 1 where they are not.
+#[derive(Args, Clone, Debug)]
+pub struct VerifyArgs {
+    #[command(subcommand)]
+    command: VerifyCommand,
+}
+
+#[derive(Subcommand, Clone, Debug)]
+enum VerifyCommand {
+    Topic(topic::TopicArgs),
+    /// Makes every stored price again from its trace, and checks the trace's hash.
+    Price,
+    /// Chains every audit entry again from its content, and looks for decisions without an entry.
+    Audit,
+    /// Proves the chain configuration, price, approval, artifact, acceptance, order of every quote from the
+    /// events topics alone.
+    Evidence,
+}
+
+pub async fn run(args: &VerifyArgs, stack: &Stack, paint: Paint) -> Result<Answer, Failure> {
+    match &args.command {
+        VerifyCommand::Topic(args) => topic::run(args, stack, paint).await,
+        VerifyCommand::Price => price::run(&stack.db()?, paint).await,
+        VerifyCommand::Audit => audit::run(&stack.db()?, paint).await,
+        VerifyCommand::Evidence => evidence::run(stack, paint).await,
+    }
+}
