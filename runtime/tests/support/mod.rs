@@ -80,11 +80,20 @@ impl TestDatabase {
 
 impl Drop for TestDatabase {
     fn drop(&mut self) {
-        let (owner, name) = (stack("CPQ_OWNER_DATABASE_URL"), self.name.clone());
+        let (owner, app, name) = (stack("CPQ_OWNER_DATABASE_URL"), self.url.clone(), self.name.clone());
         let removed = std::thread::spawn(move || {
             tokio::runtime::Runtime::new().unwrap().block_on(async {
+                // Sessions may be ended by their own role only.
+                let mut session = PgConnection::connect(&app).await?;
+                session
+                    .execute(
+                        "select pg_terminate_backend(pid) from pg_stat_activity \
+                         where datname = current_database() and pid <> pg_backend_pid() and usename = current_user",
+                    )
+                    .await?;
+                session.close().await?;
                 let mut connection = PgConnection::connect(&owner).await?;
-                connection.execute(sqlx::AssertSqlSafe(format!("drop database {name} with (force)"))).await
+                connection.execute(sqlx::AssertSqlSafe(format!("drop database {name}"))).await
             })
         });
         if let Ok(Err(error)) = removed.join() {

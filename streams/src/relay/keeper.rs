@@ -49,7 +49,13 @@ impl Keeper {
             let result = tokio::select! {
                 () = stop.cancelled() => break,
                 _ = ticks.tick() => self.keep().await,
-                Some(shards) = drained.recv() => self.give_back(&shards).await,
+                shards = drained.recv() => match shards {
+                    Some(shards) => self.give_back(&shards).await,
+                    None => {
+                        warn!("the pump is gone without a word; its leases are left to expire");
+                        return;
+                    }
+                },
             };
             if let Err(error) = result {
                 warn!(%error, "the relay's leases could not be kept now");

@@ -100,12 +100,15 @@ impl Relay {
         let (stop, rescan) = (CancellationToken::new(), Arc::new(AtomicBool::new(false)));
         let keeper = tokio::spawn(keeper::Keeper::new(&self, view).run(releases, stop.clone()));
         let measuring = tokio::spawn(measure::run(self.db.clone(), rescan.clone(), woken.clone(), stop.clone()));
-        pump::Pump::new(self, leases, drained, woken, rescan).run(shutdown).await;
+        // Whatever ends this future ends its tasks; only a pump that ended well lets the keeper give back.
+        let _tasks = stop.clone().drop_guard();
+        pump::Pump::new(self, leases, drained.clone(), woken, rescan).run(shutdown).await;
         stop.cancel();
         for task in [keeper, measuring] {
             if let Err(error) = task.await {
                 tracing::error!(%error, "a part of the relay has failed; its leases expire");
             }
         }
+        drop(drained);
     }
 }
