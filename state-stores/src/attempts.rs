@@ -3,7 +3,8 @@
 
 use crate::{StoreError, Tx};
 use serde_json::Value;
-use sqlx::{Row, postgres::PgRow, types::Json};
+use sqlx::{AssertSqlSafe, Row, postgres::PgRow, types::Json};
+use std::time::Duration;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
@@ -53,31 +54,44 @@ pub struct NewAttempt<'a> {
 #[derive(Clone, Debug)]
 pub struct Attempt {
     pub id: Uuid,
+    pub operation: String,
+    pub idempotency_key: String,
     pub outcome: CallOutcome,
+    pub request: Value,
     pub response: Option<Value>,
     pub external_reference: Option<String>,
-    pub attempts: i32,
+    /// How often the call was begun.
+    pub attempts: u32,
     pub attempted_at: OffsetDateTime,
+    /// How long ago it was begun last, by the database's clock.
+    pub age: Duration,
 }
+
+const ATTEMPT: &str = "id, operation_name, idempotency_key, outcome, request_payload, response_payload, external_reference, \
+    attempts, attempted_at, extract(epoch from clock_timestamp() - attempted_at)::float8 as age";
 
 fn attempt(row: &PgRow) -> Result<Attempt, StoreError> {
     let outcome: String = row.try_get("outcome")?;
     Ok(Attempt {
         id: row.try_get("id")?,
+        operation: row.try_get("operation_name")?,
+        idempotency_key: row.try_get("idempotency_key")?,
         outcome: CallOutcome::parse(&outcome).ok_or_else(|| StoreError::Corrupt(format!("call outcome {outcome}")))?,
+        request: row.try_get::<Json<Value>, _>("request_payload")?.0,
         response: row.try_get::<Option<Json<Value>>, _>("response_payload")?.map(|json| json.0),
         external_reference: row.try_get("external_reference")?,
-        attempts: row.try_get("attempts")?,
+        attempts: row.try_get::<i32, _>("attempts")?.unsigned_abs(),
         attempted_at: row.try_get("attempted_at")?,
+        age: Duration::try_from_secs_f64(row.try_get("age")?).unwrap_or_default(),
     })
 }
 
 /// What is known of a call; `None`: it was never begun.
 pub async fn find(tx: &mut Tx, call: &NewAttempt<'_>) -> Result<Option<Attempt>, StoreError> {
-    let row = sqlx::query(
-        "select id, outcome, response_payload, external_reference, attempts, attempted_at from cpq.external_call_attempt \
-         where tenant_id = $1 and system_name = $2 and operation_name = $3 and idempotency_key = $4",
-    )
+    let row = sqlx::query(AssertSqlSafe(format!(
+        "select {ATTEMPT} from cpq.external_call_attempt \
+         where tenant_id = $1 and system_name = $2 and operation_name = $3 and idempotency_key = $4"
+    )))
     .bind(call.tenant_id)
     .bind(call.system)
     .bind(call.operation)
@@ -87,16 +101,28 @@ pub async fn find(tx: &mut Tx, call: &NewAttempt<'_>) -> Result<Option<Attempt>,
     row.as_ref().map(attempt).transpose()
 }
 
-/// Records that the call is about to be made (again). Committed before the call.
+/// Every call for a business key, in the order in which they were begun.
+pub async fn of_business_key(tx: &mut Tx, tenant: &str, business_key: &str) -> Result<Vec<Attempt>, StoreError> {
+    let rows = sqlx::query(AssertSqlSafe(format!(
+        "select {ATTEMPT} from cpq.external_call_attempt where tenant_id = $1 and business_key = $2 order by attempted_at, id"
+    )))
+    .bind(tenant)
+    .bind(business_key)
+    .fetch_all(tx.connection())
+    .await?;
+    rows.iter().map(attempt).collect()
+}
+
+/// Records that the call is about to be made, or made again; committed before the call. The caller has looked
+/// at [`find`] and knows that it may be.
 pub async fn begin(tx: &mut Tx, call: &NewAttempt<'_>) -> Result<Attempt, StoreError> {
-    let row = sqlx::query(
+    let row = sqlx::query(AssertSqlSafe(format!(
         "insert into cpq.external_call_attempt as a (id, tenant_id, system_name, operation_name, business_key, idempotency_key, \
            request_hash, request_payload, outcome, attempted_at, correlation_id) \
          values ($1, $2, $3, $4, $5, $6, $7, $8, 'PENDING', clock_timestamp(), $9) \
          on conflict (tenant_id, system_name, operation_name, idempotency_key) do update set outcome = 'PENDING', \
-           attempts = a.attempts + 1, attempted_at = clock_timestamp(), completed_at = null where a.outcome in ('PENDING', 'FAILED', 'UNKNOWN') \
-         returning id, outcome, response_payload, external_reference, attempts, attempted_at",
-    )
+           attempts = a.attempts + 1, attempted_at = clock_timestamp(), completed_at = null returning {ATTEMPT}"
+    )))
     .bind(Uuid::now_v7())
     .bind(call.tenant_id)
     .bind(call.system)
@@ -106,16 +132,12 @@ pub async fn begin(tx: &mut Tx, call: &NewAttempt<'_>) -> Result<Attempt, StoreE
     .bind(call.request_hash)
     .bind(Json(call.request))
     .bind(call.correlation_id)
-    .fetch_optional(tx.connection())
+    .fetch_one(tx.connection())
     .await?;
-    match row {
-        Some(row) => attempt(&row),
-        // It is settled already; the caller goes by that.
-        None => find(tx, call).await?.ok_or_else(|| StoreError::Corrupt("an attempt neither begun nor found".to_owned())),
-    }
+    attempt(&row)
 }
 
-/// Records what became of the call.
+/// Records what became of the call. That it succeeded stands: whoever comes later with less knows less.
 pub async fn settle(
     tx: &mut Tx,
     id: Uuid,
@@ -124,8 +146,10 @@ pub async fn settle(
     external_reference: Option<&str>,
 ) -> Result<(), StoreError> {
     sqlx::query(
-        "update cpq.external_call_attempt set outcome = $2, response_payload = $3, external_reference = $4, \
-           completed_at = case when $2 in ('SUCCEEDED', 'REJECTED', 'FAILED') then clock_timestamp() end where id = $1",
+        "update cpq.external_call_attempt set outcome = $2, response_payload = $3, \
+           external_reference = coalesce($4, external_reference), \
+           completed_at = case when $2 in ('SUCCEEDED', 'REJECTED', 'FAILED') then clock_timestamp() end \
+         where id = $1 and (outcome <> 'SUCCEEDED' or $2 = 'SUCCEEDED')",
     )
     .bind(id)
     .bind(outcome.as_str())
