@@ -11,6 +11,7 @@ pub mod consumer;
 pub mod instance;
 pub mod outbound;
 pub mod processor;
+pub mod schema_ids;
 pub mod shutdown;
 pub mod telemetry;
 pub mod wake;

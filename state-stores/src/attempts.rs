@@ -33,7 +33,9 @@ impl CallOutcome {
         }
     }
     fn parse(text: &str) -> Option<Self> {
-        [Self::Pending, Self::Succeeded, Self::Rejected, Self::Failed, Self::Unknown].into_iter().find(|o| o.as_str() == text)
+        [Self::Pending, Self::Succeeded, Self::Rejected, Self::Failed, Self::Unknown]
+            .into_iter()
+            .find(|o| o.as_str() == text)
     }
 }
 

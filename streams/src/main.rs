@@ -4,21 +4,20 @@ use clap::Parser;
 use cpq_avro::registry::RegistrySource;
 use cpq_avro::{Decoder, Encoder, Schemas};
 use cpq_runtime::admin::{self, Admin, Readiness};
-use cpq_runtime::backoff::Backoff;
 use cpq_runtime::config::{self as settings, Settings};
 use cpq_runtime::consumer::{self, ConsumerStatus, Host};
 use cpq_runtime::telemetry::Telemetry;
-use cpq_runtime::{instance, shutdown, wake::Wake};
+use cpq_runtime::{instance, schema_ids, shutdown, wake::Wake};
 use cpq_state_stores::hints::Hints;
 use cpq_state_stores::reference::ReferenceCache;
-use cpq_state_stores::{Db, StoreError, schemas};
+use cpq_state_stores::Db;
 use std::{collections::BTreeSet, error::Error, process::ExitCode, sync::Arc};
 use streams::config::{Config, VARIABLES};
 use streams::relay::{Relay, RelaySettings, RelayStatus};
 use streams::topology::{Parts, Role, Services, parts};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
-use tracing::{error, info, warn};
+use tracing::{error, info};
 
 /// The outbox relay and the stream processors.
 #[derive(Parser)]
@@ -90,7 +89,7 @@ async fn run(roles: BTreeSet<Role>, config: Config, telemetry: &Telemetry) -> Re
     let processing: Vec<Role> = roles.into_iter().filter(|role| *role != Role::Relay).collect();
     if !processing.is_empty() {
         let schemas = Schemas::load()?;
-        let Some(ids) = schema_ids(&db, &schemas, &shutdown).await? else { return Ok(()) };
+        let Some(ids) = schema_ids::await_ids(&db, &schemas, &shutdown).await? else { return Ok(()) };
         let encoder = Arc::new(Encoder::new(schemas.clone(), &ids)?);
         let source = Arc::new(RegistrySource::new(&common.schema_registry_url)?);
         let decoder = Arc::new(Decoder::new(schemas, &ids, source));
@@ -144,24 +143,4 @@ async fn supervise(tasks: &mut JoinSet<Result<(), Failure>>, shutdown: &Cancella
         result
     };
     shutdown::drain(shutdown, all).await.unwrap_or(Ok(()))
-}
-
-/// The ids of this build's schemas, as soon as the database gives them; `None` at shutdown.
-async fn schema_ids(
-    db: &Db,
-    schemas_of_build: &Schemas,
-    shutdown: &CancellationToken,
-) -> Result<Option<std::collections::HashMap<String, i32>>, StoreError> {
-    let mut backoff = Backoff::default();
-    loop {
-        match schemas::load_schema_ids(db, schemas_of_build).await {
-            Ok(ids) => return Ok(Some(ids)),
-            Err(error) if error.is_transient() => warn!(%error, "schema ids wait for the database"),
-            Err(error) => return Err(error),
-        }
-        tokio::select! {
-            () = shutdown.cancelled() => return Ok(None),
-            () = tokio::time::sleep(backoff.pause()) => {}
-        }
-    }
 }

@@ -106,6 +106,15 @@ impl EngineClient {
         }
     }
 
+    /// As [`Self::find`], of an answer that is text and not JSON.
+    pub(super) async fn find_text(&self, path: &[&str]) -> Result<Option<String>, EngineError> {
+        match self.call(self.request(Method::GET, path)?, Effect::Read).await {
+            Ok(body) => Ok(Some(String::from_utf8_lossy(&body).into_owned())),
+            Err(EngineError::NotFound { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
     /// A query by POST: it changes nothing.
     pub(super) async fn query<T: DeserializeOwned>(
         &self,

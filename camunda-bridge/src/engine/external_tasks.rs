@@ -127,6 +127,9 @@ pub struct ExternalTaskQuery<'a> {
     pub process_instance_id: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub topic_name: Option<&'a str>,
+    /// Only those locked by this worker.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub worker_id: Option<&'a str>,
     /// Only those without retries left.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub no_retries_left: Option<bool>,
@@ -253,6 +256,11 @@ impl EngineClient {
 
     pub async fn external_task(&self, id: &str) -> Result<Option<ExternalTask>, EngineError> {
         self.find(&["external-task", id]).await
+    }
+
+    /// What the worker said in detail when it reported the task's last failure.
+    pub async fn external_task_error_details(&self, id: &str) -> Result<Option<String>, EngineError> {
+        self.find_text(&["external-task", id, "errorDetails"]).await
     }
 
     pub async fn external_tasks(&self, query: &ExternalTaskQuery<'_>) -> Result<Vec<ExternalTask>, EngineError> {

@@ -25,5 +25,5 @@ pub use operations::{Incident, IncidentQuery, Job, JobQuery};
 pub use processes::{
     HistoricProcessInstance, InstanceQuery, Message, MessageTarget, ProcessDefinition, ProcessInstance, StartProcess,
 };
-pub use user_tasks::{UserTask, UserTaskQuery};
+pub use user_tasks::{EndedUserTask, UserTask, UserTaskQuery};
 pub use variables::{MAX_STRING_CHARS, Value, Variables};

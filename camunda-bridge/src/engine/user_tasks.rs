@@ -22,6 +22,22 @@ pub struct UserTask {
     pub due: Option<OffsetDateTime>,
 }
 
+/// A user task that is over.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct EndedUserTask {
+    pub id: String,
+    /// `completed`, or why it was deleted.
+    pub delete_reason: Option<String>,
+}
+
+impl EndedUserTask {
+    /// Whether somebody completed it; otherwise it was taken away with its scope.
+    pub fn was_completed(&self) -> bool {
+        self.delete_reason.as_deref() == Some("completed")
+    }
+}
+
 /// Which tasks; what is `None` does not restrict.
 #[derive(Clone, Debug, Default)]
 pub struct UserTaskQuery<'a> {
@@ -61,6 +77,15 @@ struct VariableFilter<'a> {
 }
 
 #[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct EndedFilter<'a> {
+    process_instance_id: &'a str,
+    finished: bool,
+    task_variables: [VariableFilter<'a>; 1],
+    sorting: [Sorting; 1],
+}
+
+#[derive(Serialize)]
 struct CompleteBody<'a> {
     variables: &'a Variables,
 }
@@ -84,6 +109,22 @@ impl EngineClient {
             sorting: [Sorting::ascending("id")],
         };
         self.query(&["task"], query.first, &filter).await
+    }
+
+    /// The task of an instance with this `taskId`, once it is over: history knows it.
+    pub async fn ended_user_task(
+        &self,
+        process_instance_id: &str,
+        task_id: &str,
+    ) -> Result<Option<EndedUserTask>, EngineError> {
+        let filter = EndedFilter {
+            process_instance_id,
+            finished: true,
+            task_variables: [VariableFilter { name: "taskId", operator: "eq", value: task_id }],
+            sorting: [Sorting::ascending("taskId")],
+        };
+        let found: Vec<EndedUserTask> = self.query(&["history", "task"], 0, &filter).await?;
+        Ok(found.into_iter().next())
     }
 
     /// The variables of the task itself: `taskId`, `level`.

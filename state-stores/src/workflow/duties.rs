@@ -19,7 +19,14 @@ pub struct Duty {
 }
 
 /// Adds a duty. Added again, nothing changes.
-pub async fn add_duty(tx: &mut Tx, tenant: &str, business_key: &str, duty_id: &str, kind: &str, body: &Value) -> Result<(), StoreError> {
+pub async fn add_duty(
+    tx: &mut Tx,
+    tenant: &str,
+    business_key: &str,
+    duty_id: &str,
+    kind: &str,
+    body: &Value,
+) -> Result<(), StoreError> {
     sqlx::query(
         "insert into cpq.workflow_duty (tenant_id, business_key, duty_id, kind, body) values ($1, $2, $3, $4, $5) on conflict do nothing",
     )
@@ -35,7 +42,12 @@ pub async fn add_duty(tx: &mut Tx, tenant: &str, business_key: &str, duty_id: &s
 
 /// Takes up to `limit` due duties of these kinds: the oldest of each business key, nobody else's. They are due
 /// again after `lease_seconds` unless they are finished or put off before, so that a crash loses none.
-pub async fn claim_duties(tx: &mut Tx, kinds: &[&str], lease_seconds: f64, limit: i64) -> Result<Vec<Duty>, StoreError> {
+pub async fn claim_duties(
+    tx: &mut Tx,
+    kinds: &[&str],
+    lease_seconds: f64,
+    limit: i64,
+) -> Result<Vec<Duty>, StoreError> {
     let rows = sqlx::query(
         "update cpq.workflow_duty d set attempts = attempts + 1, not_before = clock_timestamp() + make_interval(secs => $2) \
          where (tenant_id, business_key, duty_id) in (select tenant_id, business_key, duty_id from cpq.workflow_duty o \
