@@ -17,6 +17,7 @@ pub mod money;
 #[cfg(feature = "openapi")]
 mod openapi;
 pub mod order;
+pub mod pointer;
 pub mod pricing;
 pub mod quote;
 pub mod reference;
