@@ -13,6 +13,7 @@ pub mod downstream;
 pub mod duties;
 pub mod engine;
 pub mod incidents;
+pub mod models;
 mod names;
 mod process;
 pub mod starter;

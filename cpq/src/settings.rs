@@ -2,6 +2,8 @@
 //! commands that need it.
 
 use crate::Failure;
+use camunda_bridge::EngineNames;
+use camunda_bridge::config::{CAMUNDA_PREFIX, CAMUNDA_URL};
 use camunda_bridge::engine::{EngineClient, EngineConfig};
 use cpq_runtime::config::{ConfigError, DATABASE_URL, KAFKA_BROKERS, SCHEMA_REGISTRY_URL, Settings, Variable};
 use cpq_state_stores::Db;
@@ -16,11 +18,10 @@ const OWNER_DATABASE_URL: Variable = Variable::required(
     "postgres://user:password@host:port/database",
     "the database as the role that owns its tables; `cpq migrate` alone reads it",
 );
-const CAMUNDA_URL: Variable =
-    Variable::required("CPQ_CAMUNDA_URL", "http(s)://…/engine-rest", "the workflow engine's REST interface");
 
 /// Every variable that a command may read; those of `cpq token` are its options.
-const VARIABLES: [Variable; 5] = [DATABASE_URL, OWNER_DATABASE_URL, KAFKA_BROKERS, SCHEMA_REGISTRY_URL, CAMUNDA_URL];
+const VARIABLES: [Variable; 6] =
+    [DATABASE_URL, OWNER_DATABASE_URL, KAFKA_BROKERS, SCHEMA_REGISTRY_URL, CAMUNDA_URL, CAMUNDA_PREFIX];
 
 impl From<ConfigError> for Failure {
     fn from(error: ConfigError) -> Self {
@@ -58,6 +59,11 @@ impl Stack {
 
     pub fn schema_registry_url(&self) -> Result<String, Failure> {
         Ok(self.settings.url(&SCHEMA_REGISTRY_URL, &["http", "https"])?)
+    }
+
+    /// What our processes are called in the engine.
+    pub fn engine_names(&self) -> Result<EngineNames, Failure> {
+        Ok(EngineNames::prefixed(self.settings.get_optional::<String>(&CAMUNDA_PREFIX)?.unwrap_or_default()))
     }
 
     pub fn engine(&self) -> Result<EngineClient, Failure> {

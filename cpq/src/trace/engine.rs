@@ -19,11 +19,12 @@ pub async fn read(stack: &Stack, processes: &[Process]) -> Result<Vec<Step>, Fai
     if processes.is_empty() {
         return Ok(Vec::new());
     }
-    let engine = stack.engine()?;
+    let (engine, names) = (stack.engine()?, stack.engine_names()?);
     let mut steps = Vec::new();
     for process in processes {
-        let (business_key, process_key) = (Some(process.business_key.as_str()), Some(process.process_key.as_str()));
-        let instances = engine.process_history(&InstanceQuery { business_key, process_key, first: 0 }).await?;
+        let name = names.of(&process.process_key);
+        let query = InstanceQuery { business_key: Some(&process.business_key), process_key: Some(&name), first: 0 };
+        let instances = engine.process_history(&query).await?;
         steps.extend(instances.iter().flat_map(|instance| of_instance(process, instance)));
     }
     Ok(steps)

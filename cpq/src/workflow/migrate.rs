@@ -1,11 +1,10 @@
 //! Moving running instances to the newest version of their model, where the engine allows it.
 
+use super::Engine;
 use crate::Failure;
 use crate::output::{Answer, Paint, Style};
 use crate::table::{Cell, Table};
-use camunda_bridge::engine::{
-    EngineClient, EngineError, InstanceQuery, MAX_RESULTS, ProcessDefinition, ProcessInstance,
-};
+use camunda_bridge::engine::{EngineError, InstanceQuery, MAX_RESULTS, ProcessDefinition, ProcessInstance};
 use camunda_bridge::models::PROCESS_KEYS;
 use clap::Args;
 use serde::Serialize;
@@ -44,7 +43,7 @@ struct Refusal {
     why: String,
 }
 
-pub async fn run(args: &MigrateArgs, engine: &EngineClient, paint: Paint) -> Result<Answer, Failure> {
+pub async fn run(args: &MigrateArgs, engine: &Engine, paint: Paint) -> Result<Answer, Failure> {
     let mut moves = Vec::new();
     for key in PROCESS_KEYS.into_iter().filter(|key| args.process.as_deref().is_none_or(|only| only == *key)) {
         moves.extend(migrate(engine, key, args.apply).await?);
@@ -53,8 +52,8 @@ pub async fn run(args: &MigrateArgs, engine: &EngineClient, paint: Paint) -> Res
     Ok(Answer::new(&moves, text(&moves, args.apply, paint))?.finding_if(refused))
 }
 
-async fn migrate(engine: &EngineClient, key: &str, apply: bool) -> Result<Vec<Move>, Failure> {
-    let mut versions = engine.process_definition_versions(key).await?;
+async fn migrate(engine: &Engine, key: &str, apply: bool) -> Result<Vec<Move>, Failure> {
+    let mut versions = engine.client.process_definition_versions(&engine.names.of(key)).await?;
     let Some(newest) = versions.pop() else {
         return Err(Failure::failed(format!("the engine has no process {key}; `cpq workflow deploy` puts it there")));
     };
@@ -72,12 +71,14 @@ async fn migrate(engine: &EngineClient, key: &str, apply: bool) -> Result<Vec<Mo
 }
 
 /// Every running instance of a process.
-pub(super) async fn running(engine: &EngineClient, key: &str) -> Result<Vec<ProcessInstance>, Failure> {
-    let mut all = Vec::new();
+pub(super) async fn running(engine: &Engine, key: &str) -> Result<Vec<ProcessInstance>, Failure> {
+    let (mut all, name) = (Vec::new(), engine.names.of(key));
     loop {
         let first = u32::try_from(all.len()).map_err(|_| Failure::failed("too many running instances to list"))?;
-        let page =
-            engine.process_instances(&InstanceQuery { business_key: None, process_key: Some(key), first }).await?;
+        let page = engine
+            .client
+            .process_instances(&InstanceQuery { business_key: None, process_key: Some(&name), first })
+            .await?;
         let last = page.len() < MAX_RESULTS as usize;
         all.extend(page);
         if last {
@@ -87,16 +88,16 @@ pub(super) async fn running(engine: &EngineClient, key: &str) -> Result<Vec<Proc
 }
 
 async fn move_all(
-    engine: &EngineClient,
+    engine: &Engine,
     key: &str,
     (old, newest): (&ProcessDefinition, &ProcessDefinition),
     instances: &[ProcessInstance],
     apply: bool,
 ) -> Result<Move, Failure> {
-    let plan = engine.migration_plan(&old.id, &newest.id).await?;
+    let plan = engine.client.migration_plan(&old.id, &newest.id).await?;
     let (mut moved, mut refused) = (0, Vec::new());
     for instance in instances.iter().filter(|_| apply) {
-        match engine.migrate_instance(&plan, &instance.id).await {
+        match engine.client.migrate_instance(&plan, &instance.id).await {
             Ok(()) => moved += 1,
             Err(EngineError::Rejected { message, .. } | EngineError::NotFound { message }) => refused.push(Refusal {
                 instance_id: instance.id.clone(),

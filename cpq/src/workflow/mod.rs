@@ -7,7 +7,8 @@ mod reconcile;
 use crate::Failure;
 use crate::output::{Answer, Paint};
 use crate::settings::Stack;
-use camunda_bridge::engine::EngineError;
+use camunda_bridge::EngineNames;
+use camunda_bridge::engine::{EngineClient, EngineError};
 use clap::{Args, Subcommand};
 
 /// Deploy models, compare the engine with the ledger, move instances to the newest model.
@@ -26,11 +27,18 @@ enum WorkflowCommand {
 }
 
 pub async fn run(args: &WorkflowArgs, stack: &Stack, paint: Paint) -> Result<Answer, Failure> {
+    let engine = Engine { client: stack.engine()?, names: stack.engine_names()? };
     match &args.command {
-        WorkflowCommand::Deploy => deploy::run(&stack.engine()?).await,
-        WorkflowCommand::Reconcile(args) => reconcile::run(args, &stack.engine()?, &stack.db()?, paint).await,
-        WorkflowCommand::Migrate(args) => migrate::run(args, &stack.engine()?, paint).await,
+        WorkflowCommand::Deploy => deploy::run(&engine).await,
+        WorkflowCommand::Reconcile(args) => reconcile::run(args, &engine, &stack.db()?, paint).await,
+        WorkflowCommand::Migrate(args) => migrate::run(args, &engine, paint).await,
     }
+}
+
+/// The engine, and what our processes are called there.
+struct Engine {
+    client: EngineClient,
+    names: EngineNames,
 }
 
 impl From<EngineError> for Failure {

@@ -3,11 +3,12 @@
 
 mod compare;
 
+use super::Engine;
 use super::migrate::running;
 use crate::output::{Answer, Paint, Style};
 use crate::table::{Cell, Table};
 use crate::{Failure, operator};
-use camunda_bridge::engine::{EngineClient, EngineError, HistoricProcessInstance, InstanceQuery};
+use camunda_bridge::engine::{EngineError, HistoricProcessInstance, InstanceQuery};
 use camunda_bridge::models::PROCESS_KEYS;
 use clap::Args;
 use compare::{Finding, Repair, Running, engine_finding, ledger_finding};
@@ -40,7 +41,7 @@ pub struct ReconcileArgs {
 /// A difference, and whether it was repaired.
 type Reported = (Finding, Option<bool>);
 
-pub async fn run(args: &ReconcileArgs, engine: &EngineClient, db: &Db, paint: Paint) -> Result<Answer, Failure> {
+pub async fn run(args: &ReconcileArgs, engine: &Engine, db: &Db, paint: Paint) -> Result<Answer, Failure> {
     // The ledger first: whatever it says has started was in the engine by then.
     let open = open_entries(db).await?;
     let mut findings = Vec::new();
@@ -73,7 +74,7 @@ async fn open_entries(db: &Db) -> Result<Vec<LedgerEntry>, Failure> {
 }
 
 async fn compare_process(
-    engine: &EngineClient,
+    engine: &Engine,
     db: &Db,
     process: &str,
     open: &[LedgerEntry],
@@ -96,13 +97,10 @@ async fn compare_process(
     Ok(findings)
 }
 
-async fn history(
-    engine: &EngineClient,
-    process: &str,
-    business_key: &str,
-) -> Result<Vec<HistoricProcessInstance>, Failure> {
-    let query = InstanceQuery { business_key: Some(business_key), process_key: Some(process), first: 0 };
-    Ok(engine.process_history(&query).await?)
+async fn history(engine: &Engine, process: &str, business_key: &str) -> Result<Vec<HistoricProcessInstance>, Failure> {
+    let name = engine.names.of(process);
+    let query = InstanceQuery { business_key: Some(business_key), process_key: Some(&name), first: 0 };
+    Ok(engine.client.process_history(&query).await?)
 }
 
 /// The ledger's rows of the running instances, as they are now.
@@ -118,10 +116,10 @@ async fn rows_of(db: &Db, process: &str, instances: &Running) -> Result<HashMap<
 }
 
 /// Whether the repair was made; `None` where there is none to make.
-async fn repair(engine: &EngineClient, db: &Db, finding: &Finding, actor: &str) -> Result<Option<bool>, Failure> {
+async fn repair(engine: &Engine, db: &Db, finding: &Finding, actor: &str) -> Result<Option<bool>, Failure> {
     let done = match &finding.repair {
         Repair::Wait => return Ok(None),
-        Repair::EndInstance { instance_id } => match engine.delete_process_instance(instance_id).await {
+        Repair::EndInstance { instance_id } => match engine.client.delete_process_instance(instance_id).await {
             Ok(()) | Err(EngineError::NotFound { .. }) => true,
             Err(error) => return Err(error.into()),
         },

@@ -52,8 +52,7 @@ pub async fn deferred_commands(tx: &mut Tx) -> Result<Waiting, StoreError> {
     Ok(row)
 }
 
-/// Processes that were asked for and have not started. `requested_at` moves with each attempt, so this is the
-/// time since the last one.
+/// Processes that were asked for and have not started.
 pub async fn unstarted_instances(tx: &mut Tx) -> Result<Waiting, StoreError> {
     let row = sqlx::query_as(
         "select count(*) as count, \

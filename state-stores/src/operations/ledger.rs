@@ -76,7 +76,7 @@ pub async fn entries_of(
 pub async fn request_again(tx: &mut Tx, entry: &LedgerEntry) -> Result<bool, StoreError> {
     let result = sqlx::query(
         "update cpq.workflow_instance set status = 'REQUESTED', started_instance_id = null, admitted_instance_id = null, admitted_at = null, \
-           attempts = 0, requested_at = clock_timestamp(), last_error = 'the engine has lost its instance' \
+           attempts = 0, requested_at = clock_timestamp(), not_before = '-infinity', last_error = 'the engine has lost its instance' \
          where tenant_id = $1 and process_key = $2 and business_key = $3 and status = $4 \
            and started_instance_id is not distinct from $5 and admitted_instance_id is not distinct from $6",
     )
