@@ -146,10 +146,9 @@ fn shown(variable: &Variable, text: &str) -> String {
             Ok(()) => url.to_string(),
             Err(()) => "***".to_owned(),
         },
-        Ok(_) => text.to_owned(),
-        // What is no URL but looks like one with a user may hold a password.
-        Err(_) if text.contains('@') => "***".to_owned(),
-        Err(_) => text.escape_debug().to_string(),
+        // What is no such URL but names a user, and perhaps a password or token.
+        _ if text.contains('@') && text.contains(':') => "***".to_owned(),
+        _ => text.escape_debug().to_string(),
     }
 }
 
