@@ -22,19 +22,19 @@ impl EvidenceTable {
     fn insert(self) -> &'static str {
         match self {
             Self::QuoteRevision => {
-                "insert into cpq.quote_revision select * from json_populate_recordset(null::cpq.quote_revision, $1)"
+                "insert into cpq.quote_revision select * from jsonb_populate_recordset(null::cpq.quote_revision, $1)"
             }
-            Self::QuoteLine => "insert into cpq.quote_line select * from json_populate_recordset(null::cpq.quote_line, $1)",
+            Self::QuoteLine => "insert into cpq.quote_line select * from jsonb_populate_recordset(null::cpq.quote_line, $1)",
             Self::QuotePriceResult => {
-                "insert into cpq.quote_price_result select * from json_populate_recordset(null::cpq.quote_price_result, $1)"
+                "insert into cpq.quote_price_result select * from jsonb_populate_recordset(null::cpq.quote_price_result, $1)"
             }
             Self::QuoteApprovalDecision => {
-                "insert into cpq.quote_approval_decision select * from json_populate_recordset(null::cpq.quote_approval_decision, $1)"
+                "insert into cpq.quote_approval_decision select * from jsonb_populate_recordset(null::cpq.quote_approval_decision, $1)"
             }
             Self::QuoteArtifact => {
-                "insert into cpq.quote_artifact select * from json_populate_recordset(null::cpq.quote_artifact, $1)"
+                "insert into cpq.quote_artifact select * from jsonb_populate_recordset(null::cpq.quote_artifact, $1)"
             }
-            Self::OrderLine => "insert into cpq.order_line select * from json_populate_recordset(null::cpq.order_line, $1)",
+            Self::OrderLine => "insert into cpq.order_line select * from jsonb_populate_recordset(null::cpq.order_line, $1)",
         }
     }
 }
@@ -61,7 +61,7 @@ pub async fn insert(tx: &mut Tx, evidence: Evidence) -> Result<(), StoreError> {
 pub async fn upsert_fallout(tx: &mut Tx, rows: Vec<Value>) -> Result<(), StoreError> {
     for row in rows {
         sqlx::query(
-            "insert into cpq.fallout_case select * from json_populate_record(null::cpq.fallout_case, $1) \
+            "insert into cpq.fallout_case select * from jsonb_populate_record(null::cpq.fallout_case, $1) \
              on conflict (tenant_id, fallout_id) do update set status = excluded.status, resolution = excluded.resolution, \
                resolved_by = excluded.resolved_by, resolved_at = excluded.resolved_at",
         )

@@ -43,7 +43,7 @@ pub async fn insert(tx: &mut Tx, rows: &[NewNotification]) -> Result<(), StoreEr
     sqlx::query(
         "insert into cpq.notification (tenant_id, notification_id, kind, recipient, subject, body, aggregate_id, correlation_id, status, created_at) \
          select tenant_id, notification_id, kind, recipient, subject, body, aggregate_id, correlation_id, 'PENDING', created_at \
-         from json_populate_recordset(null::cpq.notification, $1) on conflict do nothing",
+         from jsonb_populate_recordset(null::cpq.notification, $1) on conflict do nothing",
     )
     .bind(Json(rows))
     .execute(tx.connection())

@@ -145,7 +145,7 @@ where
 }
 
 pub async fn save_workspace(tx: &mut Tx, rows: &[&WorkspaceRow]) -> Result<(), StoreError> {
-    let statement = "insert into cpq.quote_workspace_view select * from json_populate_recordset(null::cpq.quote_workspace_view, $1) \
+    let statement = "insert into cpq.quote_workspace_view select * from jsonb_populate_recordset(null::cpq.quote_workspace_view, $1) \
         on conflict (tenant_id, quote_id) do update set current_revision = excluded.current_revision, status = excluded.status, \
           total_amount = excluded.total_amount, approval_status = excluded.approval_status, \
           artifact_status = excluded.artifact_status, order_id = excluded.order_id, updated_at = excluded.updated_at, \
@@ -154,7 +154,7 @@ pub async fn save_workspace(tx: &mut Tx, rows: &[&WorkspaceRow]) -> Result<(), S
 }
 
 pub async fn save_operations(tx: &mut Tx, rows: &[&OperationsRow]) -> Result<(), StoreError> {
-    let statement = "insert into cpq.order_operations_view select * from json_populate_recordset(null::cpq.order_operations_view, $1) \
+    let statement = "insert into cpq.order_operations_view select * from jsonb_populate_recordset(null::cpq.order_operations_view, $1) \
         on conflict (tenant_id, order_id) do update set current_revision = excluded.current_revision, status = excluded.status, \
           steps_completed = excluded.steps_completed, open_fallout = excluded.open_fallout, detail = excluded.detail, \
           updated_at = excluded.updated_at, projection_version = excluded.projection_version";
@@ -162,7 +162,7 @@ pub async fn save_operations(tx: &mut Tx, rows: &[&OperationsRow]) -> Result<(),
 }
 
 pub async fn save_tasks(tx: &mut Tx, rows: &[&TaskRow]) -> Result<(), StoreError> {
-    let statement = "insert into cpq.approval_worklist_view select * from json_populate_recordset(null::cpq.approval_worklist_view, $1) \
+    let statement = "insert into cpq.approval_worklist_view select * from jsonb_populate_recordset(null::cpq.approval_worklist_view, $1) \
         on conflict (tenant_id, task_id) do update set status = excluded.status, assignee = excluded.assignee, \
           escalated_role = excluded.escalated_role, due_at = excluded.due_at, escalated = excluded.escalated, \
           updated_at = excluded.updated_at, projection_version = excluded.projection_version";
@@ -171,7 +171,7 @@ pub async fn save_tasks(tx: &mut Tx, rows: &[&TaskRow]) -> Result<(), StoreError
 
 pub async fn save_timeline(tx: &mut Tx, rows: &[&TimelineRow]) -> Result<(), StoreError> {
     let statement = "insert into cpq.customer_commercial_timeline_view \
-        select * from json_populate_recordset(null::cpq.customer_commercial_timeline_view, $1) on conflict do nothing";
+        select * from jsonb_populate_recordset(null::cpq.customer_commercial_timeline_view, $1) on conflict do nothing";
     save(tx, statement, rows).await
 }
 

@@ -229,7 +229,7 @@ pub struct ApprovalView {
 }
 
 impl ApprovalView {
-    fn of(approval: &Approval) -> Self {
+    pub fn of(approval: &Approval) -> Self {
         let mut reasons: Vec<String> = Vec::new();
         for reason in approval.steps.iter().flat_map(|step| &step.reasons) {
             if !reasons.contains(reason) {
@@ -360,7 +360,7 @@ pub struct AcceptanceView {
 }
 
 impl AcceptanceView {
-    fn of(acceptance: &Acceptance) -> Self {
+    pub fn of(acceptance: &Acceptance) -> Self {
         Self {
             accepted_by: acceptance.accepted_by.clone(),
             method: acceptance.evidence.method,
