@@ -14,6 +14,7 @@ mod price;
 mod react;
 mod task;
 mod task_view;
+pub mod template;
 pub mod view;
 
 pub use command::QuoteCommand;

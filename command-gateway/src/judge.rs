@@ -1,0 +1,264 @@
+//! The order of judgement, written once for every operation: 401, 429, 415, 413, 400 JSON, 400 key, 403 by role,
+//! 422 form, 428. Only then does an operation's handler run; what needs the object is judged behind it, in
+//! `decide`. The route itself (404, 405) was judged before.
+
+use crate::auth::Caller;
+use crate::call::Call;
+use crate::exchange::Exchange;
+use crate::form;
+use crate::gateway::Gateway;
+use crate::headers;
+use crate::json;
+use crate::operation::{Body as BodyRule, Kind, MAX_PARAMETER, Operation, Precondition, Reply, Who};
+use crate::problem::Problem;
+use axum::body::Body;
+use bytes::BytesMut;
+use cpq_domain::canonical;
+use cpq_domain::moment::Moment;
+use cpq_domain::rejection::{ErrorCode, FieldCode, FieldError};
+use http::header::{CONTENT_LENGTH, EXPECT};
+use http::request::Parts;
+use http_body_util::BodyExt as _;
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+use std::sync::Arc;
+use std::time::Duration;
+use time::OffsetDateTime;
+
+/// Largest body.
+pub const MAX_BODY_BYTES: usize = 1024 * 1024;
+/// A body that takes longer is given up.
+pub const BODY_TIMEOUT: Duration = Duration::from_secs(15);
+/// Of a body that is refused unread, so much is still taken from the client, so that it can read the answer.
+const MAX_DRAINED_BYTES: u64 = 8 * 1024 * 1024;
+/// And for so long.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// Judges a request and, if it passes, runs its operation.
+pub async fn judge(
+    gateway: Arc<Gateway>,
+    operation: &'static Operation,
+    path: Vec<(String, String)>,
+    exchange: Arc<Exchange>,
+    parts: Parts,
+    body: Body,
+) -> Reply {
+    let mut body = Some(body);
+    match admitted(gateway, operation, path, &exchange, &parts, &mut body).await {
+        Ok(call) => (operation.handler)(call).await,
+        Err(problem) => Err(leave_readable(problem, &parts, body).await),
+    }
+}
+
+async fn admitted(
+    gateway: Arc<Gateway>,
+    operation: &'static Operation,
+    path: Vec<(String, String)>,
+    exchange: &Arc<Exchange>,
+    parts: &Parts,
+    body: &mut Option<Body>,
+) -> Result<Call, Problem> {
+    let received_at = Moment::new(OffsetDateTime::now_utc());
+    let caller = gateway.authenticator.authenticate(&parts.headers).await?;
+    exchange.set_tenant(&caller.tenant);
+    let span = tracing::Span::current();
+    span.record("tenant_id", caller.tenant.as_str());
+    span.record("actor_id", caller.claims.actor_id.as_str());
+    gateway.rate_limiter.admit(&caller.tenant, &caller.claims.actor_id).await.map_err(Problem::rate_limited)?;
+    let mut call = Call {
+        gateway,
+        operation,
+        exchange: exchange.clone(),
+        caller,
+        path,
+        query: Vec::new(),
+        received_at,
+        body: Value::Null,
+        fingerprint: [0; 32],
+        idempotency_key: String::new(),
+        if_match: headers::if_match(&parts.headers),
+        wait: headers::wait(&parts.headers),
+    };
+    match operation.kind {
+        Kind::Read => {
+            check_role(operation, &call.caller)?;
+            call.query = query(operation, parts.uri.query().unwrap_or_default())?;
+            name_business_key(&call);
+        }
+        Kind::Command { body: rule, if_match } => {
+            let sent = read_json(rule, parts, body).await?;
+            call.idempotency_key = headers::idempotency_key(&parts.headers)?;
+            span.record("idempotency_key", call.idempotency_key.as_str());
+            check_role(operation, &call.caller)?;
+            call.query = query(operation, parts.uri.query().unwrap_or_default())?;
+            call.fingerprint = fingerprint(exchange, &sent);
+            call.body = form::check(rule.object(), &sent).map_err(Problem::invalid)?;
+            name_business_key(&call);
+            if if_match == Precondition::Required && call.if_match.is_none() {
+                let detail = "Send If-Match with the ETag of the revision that you have read, such as \"4\".";
+                return Err(Problem::new(ErrorCode::IfMatchRequired, detail));
+            }
+        }
+    }
+    Ok(call)
+}
+
+fn check_role(operation: &Operation, caller: &Caller) -> Result<(), Problem> {
+    let claims = &caller.claims;
+    match operation.who {
+        Who::AnyRole if !claims.roles.is_empty() => Ok(()),
+        Who::Roles(roles) if roles.iter().any(|role| claims.has(*role)) => Ok(()),
+        Who::AnyRole => Err(Problem::new(ErrorCode::Forbidden, "Your token has none of this product's roles.")),
+        Who::Roles(roles) => {
+            let names: Vec<&str> = roles.iter().map(|role| role.as_str()).collect();
+            Err(Problem::new(ErrorCode::Forbidden, format!("This needs the role {}.", names.join(" or "))))
+        }
+    }
+}
+
+/// The body as JSON: 415, 413, then 400.
+async fn read_json(rule: BodyRule, parts: &Parts, body: &mut Option<Body>) -> Result<Value, Problem> {
+    let is_empty = body.as_ref().is_none_or(axum::body::HttpBody::is_end_stream);
+    if let (BodyRule::Optional(_), true) = (rule, is_empty) {
+        return Ok(Value::Object(serde_json::Map::new()));
+    }
+    if !headers::is_json(&parts.headers) {
+        return Err(Problem::new(
+            ErrorCode::UnsupportedMediaType,
+            "Send the body as Content-Type: application/json in UTF-8.",
+        ));
+    }
+    if content_length(parts).is_some_and(|length| length > MAX_BODY_BYTES as u64) {
+        return Err(too_large());
+    }
+    let bytes = match body.as_mut() {
+        Some(body) => read_bytes(body).await?,
+        None => BytesMut::new(),
+    };
+    *body = None;
+    json::parse(&bytes).map_err(|error| {
+        Problem::new(ErrorCode::MalformedRequest, format!("The body is not the JSON that is taken here: {error}."))
+    })
+}
+
+async fn read_bytes(body: &mut Body) -> Result<BytesMut, Problem> {
+    let mut bytes = BytesMut::new();
+    let read = async {
+        while let Some(frame) = body.frame().await {
+            let frame = frame.map_err(|_| {
+                Problem::new(ErrorCode::MalformedRequest, "The body ended before its announced end.").closing()
+            })?;
+            if let Some(data) = frame.data_ref() {
+                if bytes.len() + data.len() > MAX_BODY_BYTES {
+                    return Err(too_large());
+                }
+                bytes.extend_from_slice(data);
+            }
+        }
+        Ok(())
+    };
+    match tokio::time::timeout(BODY_TIMEOUT, read).await {
+        Ok(result) => result?,
+        Err(_) => {
+            let detail = format!("The body did not arrive within {} s.", BODY_TIMEOUT.as_secs());
+            return Err(Problem::new(ErrorCode::MalformedRequest, detail).closing());
+        }
+    }
+    Ok(bytes)
+}
+
+fn content_length(parts: &Parts) -> Option<u64> {
+    parts.headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
+fn too_large() -> Problem {
+    Problem::new(ErrorCode::BodyTooLarge, format!("A body has at most {MAX_BODY_BYTES} bytes."))
+}
+
+/// Takes the rest of an unread body from the client, within bounds: most clients look at an answer only once
+/// they have sent everything. A client that waits for `100 Continue` has not sent anything.
+async fn leave_readable(problem: Problem, parts: &Parts, body: Option<Body>) -> Problem {
+    let Some(mut body) = body else { return problem };
+    if axum::body::HttpBody::is_end_stream(&body) {
+        return problem;
+    }
+    let too_long = content_length(parts).is_some_and(|length| length > MAX_DRAINED_BYTES);
+    if parts.headers.contains_key(EXPECT) || too_long {
+        return problem.closing();
+    }
+    let drain = async {
+        let mut taken = 0;
+        while let Some(Ok(frame)) = body.frame().await {
+            taken += frame.data_ref().map_or(0, |data| data.len() as u64);
+            if taken > MAX_DRAINED_BYTES {
+                return false;
+            }
+        }
+        true
+    };
+    match tokio::time::timeout(DRAIN_TIMEOUT, drain).await {
+        Ok(true) => problem,
+        Ok(false) | Err(_) => problem.closing(),
+    }
+}
+
+/// What makes two requests with one key the same.
+fn fingerprint(exchange: &Exchange, body: &Value) -> [u8; 32] {
+    let mut hash = Sha256::new();
+    for part in [exchange.method.as_str(), &exchange.path, &canonical::to_string(body)] {
+        hash.update((part.len() as u64).to_be_bytes());
+        hash.update(part.as_bytes());
+    }
+    hash.finalize().into()
+}
+
+/// The query's parameters: known, sent once, of a sane length.
+fn query(operation: &Operation, text: &str) -> Result<Vec<(String, String)>, Problem> {
+    let mut faults = Vec::new();
+    let mut found: Vec<(String, String)> = Vec::new();
+    for (name, value) in url::form_urlencoded::parse(text.as_bytes()).into_owned() {
+        let pointer = format!("/{}", name.replace('~', "~0").replace('/', "~1"));
+        let mut fault = |code, detail: String| faults.push(FieldError::new(pointer.clone(), code, detail));
+        let Some(parameter) = operation.query.iter().find(|parameter| parameter.name == name) else {
+            let known: Vec<&str> = operation.query.iter().map(|parameter| parameter.name).collect();
+            let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+            fault(FieldCode::UnknownField, format!("is no query parameter of this operation; known: {known}"));
+            continue;
+        };
+        if found.iter().any(|(n, _)| *n == name) {
+            fault(FieldCode::NotAllowed, "is sent twice".to_owned());
+        } else if value.chars().count() > MAX_PARAMETER {
+            fault(FieldCode::OutOfRange, format!("has more than {MAX_PARAMETER} characters"));
+        } else if value.chars().any(char::is_control) {
+            fault(FieldCode::Pattern, "has control characters".to_owned());
+        } else if !parameter.choices.is_empty() && !parameter.choices.contains(&value.as_str()) {
+            fault(FieldCode::NotAllowed, format!("must be one of {}", parameter.choices.join(", ")));
+        }
+        found.push((name, value));
+    }
+    if faults.is_empty() { Ok(found) } else { Err(Problem::invalid(faults)) }
+}
+
+/// Says in answers and logs what the request is about, as far as its path and body say it.
+fn name_business_key(call: &Call) {
+    const SUBJECTS: [(&str, &str); 6] = [
+        ("quoteId", "quote"),
+        ("orderId", "order"),
+        ("taskId", "task"),
+        ("customerAccountId", "customer"),
+        ("commandId", "command"),
+        ("offeringId", "offering"),
+    ];
+    let in_path = SUBJECTS.iter().find_map(|(name, kind)| call.usable_segment(name).map(|id| (*kind, id)));
+    let subject = in_path.or_else(|| call.body.get("quoteId").and_then(Value::as_str).map(|id| ("quote", id)));
+    let Some((kind, id)) = subject else { return };
+    let revision = ["quoteRevision", "orderRevision", "observedQuoteRevision"]
+        .iter()
+        .find_map(|name| call.body.get(name)?.as_u64());
+    let key = match revision {
+        Some(revision) => format!("{kind}:{id}:rev:{revision}"),
+        None => format!("{kind}:{id}"),
+    };
+    tracing::Span::current().record("business_key", key.as_str());
+    call.exchange.set_business_key(key);
+}

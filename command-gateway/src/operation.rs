@@ -1,0 +1,189 @@
+//! What an operation is: one row of the route table. The same row routes a request, judges it, and describes it
+//! in the OpenAPI document.
+
+use crate::call::Call;
+use crate::form::Object;
+use crate::problem::Problem;
+use axum::response::Response;
+use cpq_domain::command::Role;
+use cpq_domain::rejection::ErrorCode;
+use futures::future::BoxFuture;
+use http::Method;
+use serde_json::{Map, Value};
+use utoipa::ToSchema;
+
+/// An answer, or why there is none.
+pub type Reply = Result<Response, Problem>;
+pub type Handler = fn(Call) -> BoxFuture<'static, Reply>;
+
+/// One operation of the API.
+pub struct Operation {
+    /// The OpenAPI operation id; also the scope of idempotency keys.
+    pub id: &'static str,
+    pub method: Method,
+    pub path: &'static str,
+    pub tag: Tag,
+    pub summary: &'static str,
+    pub who: Who,
+    pub kind: Kind,
+    pub query: &'static [Parameter],
+    pub success: &'static [Success],
+    /// Codes of its own, besides those that every operation of its kind may answer.
+    pub errors: &'static [ErrorCode],
+    pub handler: Handler,
+}
+
+/// Which document an operation belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Tag {
+    Quotes,
+    Orders,
+    Tasks,
+    Catalog,
+    Customers,
+    Commands,
+}
+
+impl Tag {
+    pub const ALL: [Self; 6] =
+        [Self::Quotes, Self::Orders, Self::Tasks, Self::Catalog, Self::Customers, Self::Commands];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Quotes => "quotes",
+            Self::Orders => "orders",
+            Self::Tasks => "tasks",
+            Self::Catalog => "catalog",
+            Self::Customers => "customers",
+            Self::Commands => "commands",
+        }
+    }
+    pub fn describes(self) -> &'static str {
+        match self {
+            Self::Quotes => "From a draft to an accepted quote.",
+            Self::Orders => "What was sold, and how far its fulfilment is.",
+            Self::Tasks => "What waits for a person.",
+            Self::Catalog => "What is on sale.",
+            Self::Customers => "What happened with a customer.",
+            Self::Commands => "What became of a command.",
+        }
+    }
+}
+
+/// Which roles may use an operation.
+#[derive(Clone, Copy, Debug)]
+pub enum Who {
+    /// Any role of the product: what its accounts allow.
+    AnyRole,
+    Roles(&'static [Role]),
+}
+
+/// Whether an operation changes anything.
+#[derive(Clone, Copy)]
+pub enum Kind {
+    /// Needs an Idempotency-Key; goes to the processors.
+    Command {
+        body: Body,
+        if_match: Precondition,
+    },
+    Read,
+}
+
+#[derive(Clone, Copy)]
+pub enum Body {
+    Required(&'static Object),
+    /// May be left out; what is sent is checked all the same.
+    Optional(&'static Object),
+}
+
+impl Body {
+    pub fn object(self) -> &'static Object {
+        match self {
+            Self::Required(object) | Self::Optional(object) => object,
+        }
+    }
+}
+
+/// Whether If-Match must be sent. Where it is sent it is always honoured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Precondition {
+    Required,
+    Honoured,
+}
+
+/// A query parameter: text of at most [`MAX_PARAMETER`] characters.
+pub struct Parameter {
+    pub name: &'static str,
+    pub describes: &'static str,
+    /// The only values; empty: any.
+    pub choices: &'static [&'static str],
+}
+
+/// Longest value of a query parameter in characters.
+pub const MAX_PARAMETER: usize = 512;
+
+/// A good answer.
+pub struct Success {
+    pub status: u16,
+    pub describes: &'static str,
+    pub content: Content,
+    /// Whether it is about one quote or order and carries its revision as ETag.
+    pub etag: bool,
+    pub location: bool,
+}
+
+pub enum Content {
+    Json(SchemaOf),
+    Pdf,
+}
+
+/// Adds the schemas that a type needs, and gives a reference to its own.
+pub type SchemaOf = fn(&mut Map<String, Value>) -> Value;
+
+/// The schema of a type with a name.
+pub fn schema<T: ToSchema>(components: &mut Map<String, Value>) -> Value {
+    let mut needed = Vec::new();
+    T::schemas(&mut needed);
+    needed.push((T::name().into_owned(), T::schema()));
+    for (name, schema) in needed {
+        let schema = serde_json::to_value(schema).unwrap_or_default();
+        components.entry(name).or_insert(schema);
+    }
+    serde_json::json!({ "$ref": format!("#/components/schemas/{}", T::name()) })
+}
+
+impl Operation {
+    /// Every code that this operation may answer, in the contract's order.
+    pub fn codes(&self) -> Vec<ErrorCode> {
+        use ErrorCode as E;
+        let mut codes = vec![
+            E::Unauthenticated,
+            E::Forbidden,
+            E::RateLimited,
+            E::HeadersTooLarge,
+            E::Internal,
+            E::TemporarilyUnavailable,
+        ];
+        if !self.query.is_empty() {
+            codes.push(E::ValidationFailed);
+        }
+        if let Kind::Command { if_match, .. } = self.kind {
+            codes.extend([
+                E::MalformedRequest,
+                E::IdempotencyKeyRequired,
+                E::PreconditionFailed,
+                E::BodyTooLarge,
+                E::UnsupportedMediaType,
+                E::ValidationFailed,
+                E::IdempotencyKeyReused,
+            ]);
+            if if_match == Precondition::Required {
+                codes.push(E::IfMatchRequired);
+            }
+        }
+        codes.extend(self.errors);
+        codes.sort_unstable();
+        codes.dedup();
+        codes
+    }
+}

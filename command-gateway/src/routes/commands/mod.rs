@@ -1,0 +1,3 @@
+//! `/commands`.
+
+pub mod get;

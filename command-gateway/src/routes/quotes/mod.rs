@@ -1,0 +1,15 @@
+//! `/quotes`: one file per verb.
+
+pub mod acceptance;
+pub mod approval_decisions;
+pub mod approval_submission;
+pub mod approval_withdrawal;
+pub mod artifacts;
+pub mod configuration;
+pub mod create;
+pub mod explanation;
+pub mod get;
+pub mod history;
+pub mod list;
+pub mod price_trace;
+pub mod pricing;

@@ -1,0 +1,3 @@
+//! `/worklist`.
+
+pub mod tasks;
