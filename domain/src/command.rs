@@ -147,7 +147,9 @@ impl CommandMeta {
             Some(IfMatch::Revisions(tags)) if tags.contains(&revision) => Ok(()),
             Some(IfMatch::Revisions(_)) => Err(Rejection::new(
                 ErrorCode::PreconditionFailed,
-                format!("If-Match does not name the current revision of {what}, which is \"{revision}\": read it again and send its ETag."),
+                format!(
+                    "If-Match does not name the current revision of {what}, which is \"{revision}\": read it again and send its ETag."
+                ),
             )),
         }
     }

@@ -129,7 +129,8 @@ impl Serialize for Currency {
 impl<'de> Deserialize<'de> for Currency {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
-        Self::parse(&text).ok_or_else(|| D::Error::custom(format!("'{text}' is not an ISO 4217 currency with minor units")))
+        Self::parse(&text)
+            .ok_or_else(|| D::Error::custom(format!("'{text}' is not an ISO 4217 currency with minor units")))
     }
 }
 

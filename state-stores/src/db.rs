@@ -96,14 +96,12 @@ impl Db {
     /// Opens a pool of at most `max_connections`, named for `pg_stat_activity`. Connects lazily: an
     /// unreachable database shows at first use and in readiness, not here.
     pub fn connect_lazy(url: &str, application: &str, max_connections: u32) -> Result<Self, StoreError> {
-        let options = PgConnectOptions::from_str(url)?
-            .application_name(application)
-            .options([
-                ("search_path", "cpq"),
-                ("lock_timeout", LOCK_TIMEOUT),
-                ("statement_timeout", STATEMENT_TIMEOUT),
-                ("idle_in_transaction_session_timeout", IDLE_IN_TRANSACTION_TIMEOUT),
-            ]);
+        let options = PgConnectOptions::from_str(url)?.application_name(application).options([
+            ("search_path", "cpq"),
+            ("lock_timeout", LOCK_TIMEOUT),
+            ("statement_timeout", STATEMENT_TIMEOUT),
+            ("idle_in_transaction_session_timeout", IDLE_IN_TRANSACTION_TIMEOUT),
+        ]);
         let pool = PgPoolOptions::new()
             .max_connections(max_connections)
             .acquire_timeout(ACQUIRE_TIMEOUT)

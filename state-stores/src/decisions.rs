@@ -304,9 +304,7 @@ async fn audit_heads(tx: &mut Tx, entries: &[AuditEntry]) -> Result<AuditHeads, 
     .bind(keys.iter().map(|k| k.1).collect::<Vec<_>>())
     .fetch_all(tx.connection())
     .await?;
-    rows.into_iter()
-        .map(|row| Ok(((row.try_get(0)?, row.try_get(1)?), (row.try_get(2)?, row.try_get(3)?))))
-        .collect()
+    rows.into_iter().map(|row| Ok(((row.try_get(0)?, row.try_get(1)?), (row.try_get(2)?, row.try_get(3)?)))).collect()
 }
 
 /// SHA-256 over the previous hash and every column of the entry, as JSON with the keys in a fixed order.

@@ -24,7 +24,9 @@ impl EvidenceTable {
             Self::QuoteRevision => {
                 "insert into cpq.quote_revision select * from jsonb_populate_recordset(null::cpq.quote_revision, $1)"
             }
-            Self::QuoteLine => "insert into cpq.quote_line select * from jsonb_populate_recordset(null::cpq.quote_line, $1)",
+            Self::QuoteLine => {
+                "insert into cpq.quote_line select * from jsonb_populate_recordset(null::cpq.quote_line, $1)"
+            }
             Self::QuotePriceResult => {
                 "insert into cpq.quote_price_result select * from jsonb_populate_recordset(null::cpq.quote_price_result, $1)"
             }
@@ -34,7 +36,9 @@ impl EvidenceTable {
             Self::QuoteArtifact => {
                 "insert into cpq.quote_artifact select * from jsonb_populate_recordset(null::cpq.quote_artifact, $1)"
             }
-            Self::OrderLine => "insert into cpq.order_line select * from jsonb_populate_recordset(null::cpq.order_line, $1)",
+            Self::OrderLine => {
+                "insert into cpq.order_line select * from jsonb_populate_recordset(null::cpq.order_line, $1)"
+            }
         }
     }
 }
@@ -80,7 +84,10 @@ pub enum TokenHolder {
 }
 
 /// The tokens that are taken among these orders.
-pub async fn order_tokens(tx: &mut Tx, orders: &[(TenantId, String)]) -> Result<HashMap<(TenantId, String), TokenHolder>, StoreError> {
+pub async fn order_tokens(
+    tx: &mut Tx,
+    orders: &[(TenantId, String)],
+) -> Result<HashMap<(TenantId, String), TokenHolder>, StoreError> {
     let rows = sqlx::query(
         "select tenant_id, order_id, step_id from cpq.order_token where (tenant_id, order_id) in (select * from unnest($1::text[], $2::text[]))",
     )

@@ -113,7 +113,10 @@ pub async fn workspace(tx: &mut Tx, keys: &[AggregateKey]) -> Result<HashMap<Agg
 }
 
 /// The operations rows of these orders.
-pub async fn operations(tx: &mut Tx, keys: &[AggregateKey]) -> Result<HashMap<AggregateKey, OperationsRow>, StoreError> {
+pub async fn operations(
+    tx: &mut Tx,
+    keys: &[AggregateKey],
+) -> Result<HashMap<AggregateKey, OperationsRow>, StoreError> {
     Ok(load(tx, LOAD_OPERATIONS, keys).await?.into_iter().collect())
 }
 

@@ -41,8 +41,11 @@ impl Sum {
         Self { name, value: nothing(currency) }
     }
     fn add(&mut self, value: Decimal, times: Decimal) -> Result<(), OutOfRange> {
+        let scale = self.value.scale();
         let sum = value.checked_mul(times).and_then(|product| self.value.checked_add(product));
         self.value = sum.filter(|sum| fits(*sum)).ok_or(OutOfRange(self.name))?;
+        // A product with zero loses its scale; sums keep the currency's minor units.
+        self.value.rescale(scale);
         Ok(())
     }
 }

@@ -36,11 +36,17 @@ pub fn quote(envelope: &EventEnvelope, event: &QuoteEvent) -> Vec<NewNotificatio
     let id = &envelope.aggregate_id;
     match event {
         QuoteEvent::QuoteApprovalRejected(e) => {
-            let body = format!("{} rejected quote {id} as {}: {}. Change it, price it and submit it again.", e.rejected_by, e.level, e.reason_code);
+            let body = format!(
+                "{} rejected quote {id} as {}: {}. Change it, price it and submit it again.",
+                e.rejected_by, e.level, e.reason_code
+            );
             vec![message(envelope, "QUOTE_REJECTED", &e.requested_by, format!("Quote {id} was rejected"), body)]
         }
         QuoteEvent::QuoteApproved(e) => {
-            let body = format!("Quote {id} revision {} is approved. Generate the proposal and send it to the customer.", envelope.aggregate_revision);
+            let body = format!(
+                "Quote {id} revision {} is approved. Generate the proposal and send it to the customer.",
+                envelope.aggregate_revision
+            );
             vec![message(envelope, "QUOTE_APPROVED", &e.requested_by, format!("Quote {id} is approved"), body)]
         }
         QuoteEvent::QuoteAccepted(e) => {

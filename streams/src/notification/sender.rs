@@ -25,7 +25,11 @@ const SMTP_TIMEOUT: Duration = Duration::from_secs(10);
 pub enum Sink {
     /// One structured log record per message.
     Log,
-    Smtp { transport: AsyncSmtpTransport<Tokio1Executor>, from: Mailbox, domain: String },
+    Smtp {
+        transport: AsyncSmtpTransport<Tokio1Executor>,
+        from: Mailbox,
+        domain: String,
+    },
 }
 
 impl Sink {
@@ -114,7 +118,12 @@ impl Sender {
                 Ok(()) => notifications::sent(&mut tx, notification).await?,
                 Err(error) => {
                     metrics::counter!("cpq_notifications_failed_total").increment(1);
-                    tracing::warn!(notification_id = notification.notification_id, correlation_id = notification.correlation_id, error, "not sent");
+                    tracing::warn!(
+                        notification_id = notification.notification_id,
+                        correlation_id = notification.correlation_id,
+                        error,
+                        "not sent"
+                    );
                     notifications::not_sent(&mut tx, notification, &error, pause(notification.attempts)).await?;
                 }
             }

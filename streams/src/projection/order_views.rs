@@ -3,8 +3,8 @@
 use super::{Rows, is_next, key, timeline};
 use cpq_avro::{Event, EventEnvelope, Record};
 use cpq_domain::command::Role;
-use cpq_domain::order::{OrderEvent, OrderStatus as Status};
 use cpq_domain::order::event::*;
+use cpq_domain::order::{OrderEvent, OrderStatus as Status};
 use cpq_runtime::processor::Delivery;
 use cpq_state_stores::aggregates::AggregateKey;
 use cpq_state_stores::views::{self, OperationsDetail, OperationsRow, TaskRow, TimelineRow};
@@ -36,7 +36,12 @@ impl OrderViews {
         if let Some(tasks) = tasks(self.tasks.get(&key), &row, envelope, event) {
             self.tasks.put(key.clone(), tasks);
         }
-        self.timeline.push(timeline::entry(envelope, &row.customer_account_id, event.name(), timeline::order(&row, event)));
+        self.timeline.push(timeline::entry(
+            envelope,
+            &row.customer_account_id,
+            event.name(),
+            timeline::order(&row, event),
+        ));
         self.operations.put(key, row);
         Ok(())
     }

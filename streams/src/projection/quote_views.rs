@@ -40,7 +40,12 @@ impl QuoteViews {
         if let Some(tasks) = tasks(self.tasks.get(&key), &row, envelope, event) {
             self.tasks.put(key.clone(), tasks);
         }
-        self.timeline.push(timeline::entry(envelope, &row.customer_account_id, event.name(), timeline::quote(&row, event)));
+        self.timeline.push(timeline::entry(
+            envelope,
+            &row.customer_account_id,
+            event.name(),
+            timeline::quote(&row, event),
+        ));
         self.workspace.put(key, row);
         Ok(())
     }
@@ -194,7 +199,12 @@ pub fn tasks(
     Some(rows)
 }
 
-fn task(quote: &WorkspaceRow, envelope: &EventEnvelope, submitted: &QuoteSubmittedForApproval, step: &PlannedStep) -> TaskRow {
+fn task(
+    quote: &WorkspaceRow,
+    envelope: &EventEnvelope,
+    submitted: &QuoteSubmittedForApproval,
+    step: &PlannedStep,
+) -> TaskRow {
     TaskRow {
         tenant_id: quote.tenant_id.clone(),
         task_id: TaskId::approval(&submitted.approval_request_id, step.level.as_str()).into_string(),

@@ -39,7 +39,9 @@ pub fn quote(row: &WorkspaceRow, event: &QuoteEvent) -> String {
             };
             format!("{} {verb} quote {id} as {}: {}", e.decided_by, e.level, e.reason_code)
         }
-        E::QuoteApprovalEscalated(e) => format!("The {} step of quote {id} is overdue and went to {}", e.level, e.escalated_to),
+        E::QuoteApprovalEscalated(e) => {
+            format!("The {} step of quote {id} is overdue and went to {}", e.level, e.escalated_to)
+        }
         E::QuoteApprovalWithdrawn(e) => format!("{} withdrew the submission of quote {id}", e.withdrawn_by),
         E::QuoteApproved(_) => format!("Quote {id} approved"),
         E::QuoteApprovalRejected(e) => format!("Quote {id} rejected by {}: {}", e.rejected_by, e.reason_code),
