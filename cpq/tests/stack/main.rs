@@ -1,0 +1,13 @@
+//! The command line on the real stack, as an operator calls it: a process, its answer, its exit code. Each test
+//! has a database of its own, and topics or business keys of its own.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod import;
+mod migrate;
+mod parked;
+mod reconcile;
+mod schemas;
+mod support;
+mod topics;
+mod trace;
+mod verify;
