@@ -107,19 +107,21 @@ fn spawn(
     shutdown: &CancellationToken,
 ) -> JoinSet<Result<(), Failure>> {
     let mut tasks: JoinSet<Result<(), Failure>> = JoinSet::new();
-    let stop = shutdown.clone();
-    tasks.spawn(async move { Ok(consumer::run(host, Arc::new(WorkflowCommands), status, stop).await?) });
-    let (b, stop) = (bridge.clone(), shutdown.clone());
-    tasks.spawn(async move { Ok(starter::run(b, stop).await) });
-    let (b, stop) = (bridge.clone(), shutdown.clone());
-    tasks.spawn(async move { Ok(workers::run(b, stop).await) });
-    let (b, stop) = (bridge.clone(), shutdown.clone());
-    tasks.spawn(async move { Ok(duties::run(b, stop).await) });
-    let (b, stop) = (bridge.clone(), shutdown.clone());
-    tasks.spawn(async move { Ok(watch::run(b, stop).await) });
-    let (b, stop) = (bridge.clone(), shutdown.clone());
-    tasks.spawn(async move { Ok(incidents::run(b, stop).await) });
+    let of_consumer = shutdown.clone();
+    tasks.spawn(async move { Ok(consumer::run(host, Arc::new(WorkflowCommands), status, of_consumer).await?) });
+    let (b, stop) = (bridge, shutdown);
+    tasks.spawn(endless(starter::run(b.clone(), stop.clone())));
+    tasks.spawn(endless(workers::run(b.clone(), stop.clone())));
+    tasks.spawn(endless(duties::run(b.clone(), stop.clone())));
+    tasks.spawn(endless(watch::run(b.clone(), stop.clone())));
+    tasks.spawn(endless(incidents::run(b.clone(), stop.clone())));
     tasks
+}
+
+/// A loop that ends at shutdown only, and has no failure of its own.
+async fn endless(work: impl Future<Output = ()>) -> Result<(), Failure> {
+    work.await;
+    Ok(())
 }
 
 fn readiness(bridge: &Arc<Bridge>, consumer: ConsumerStatus) -> Readiness {

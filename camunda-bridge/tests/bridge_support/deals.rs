@@ -47,7 +47,7 @@ pub type Line<'a> = (&'a str, Option<&'a str>, &'a [&'a str]);
 fn snapshot(lines: &[Line]) -> OrderSnapshot {
     let line = |(number, parent, steps): &Line| -> Value {
         json!({
-            "lineNumber": number, "parentLineNumber": parent, "action": "ADD", "productOfferingId": "fiber-1g",
+            "lineNumber": number, "parentLineNumber": parent, "action": "ADD", "productOfferingId": "fiber-1g", "productOfferingName": "Fiber 1 Gbit/s",
             "productOfferingVersion": "1", "quantity": "2", "characteristics": {"sla": "GOLD"}, "assetId": null,
             "requestedDate": null, "fulfilment": steps, "charges": [],
         })

@@ -52,7 +52,12 @@ impl Stage {
 
     /// Removes what this stage put into the engine.
     pub async fn close(self) {
-        self.engine.delete_deployment(&self.deployment).await.expect("the deployment goes");
+        let until = std::time::Instant::now() + PATIENCE;
+        // Instances that are just moving on are in its way.
+        while let Err(error) = self.engine.delete_deployment(&self.deployment).await {
+            assert!(error.is_transient() && std::time::Instant::now() < until, "the deployment stays: {error}");
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
     }
 
     pub fn process(&self, name: &str) -> String {
