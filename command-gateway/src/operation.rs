@@ -6,11 +6,12 @@ use crate::form::Object;
 use crate::problem::Problem;
 use axum::response::Response;
 use cpq_domain::command::Role;
+use cpq_domain::moment::Moment;
 use cpq_domain::rejection::ErrorCode;
 use futures::future::BoxFuture;
 use http::Method;
 use serde_json::{Map, Value};
-use utoipa::ToSchema;
+use utoipa::{PartialSchema as _, ToSchema};
 
 /// An answer, or why there is none.
 pub type Reply = Result<Response, Problem>;
@@ -140,16 +141,35 @@ pub enum Content {
 /// Adds the schemas that a type needs, and gives a reference to its own.
 pub type SchemaOf = fn(&mut Map<String, Value>) -> Value;
 
-/// The schema of a type with a name.
+/// The schema of a type with a name. Two types of one name are a mistake that every test build finds.
 pub fn schema<T: ToSchema>(components: &mut Map<String, Value>) -> Value {
     let mut needed = Vec::new();
     T::schemas(&mut needed);
     needed.push((T::name().into_owned(), T::schema()));
     for (name, schema) in needed {
         let schema = serde_json::to_value(schema).unwrap_or_default();
+        debug_assert!(components.get(&name).is_none_or(|known| *known == schema), "two schemas are called {name}");
         components.entry(name).or_insert(schema);
     }
     serde_json::json!({ "$ref": format!("#/components/schemas/{}", T::name()) })
+}
+
+/// The schema of a page of these items.
+pub fn page<T: ToSchema>(components: &mut Map<String, Value>) -> Value {
+    let items = schema::<T>(components);
+    let as_of = Moment::schema();
+    let name = format!("{}Page", T::name());
+    let page = serde_json::json!({
+        "type": "object",
+        "required": ["items", "nextCursor", "asOf"],
+        "properties": {
+            "items": {"type": "array", "items": items},
+            "nextCursor": {"type": ["string", "null"], "description": "Send it as `cursor` for what follows; null at the end."},
+            "asOf": {"oneOf": [{"type": "null"}, as_of], "description": "How fresh the view is: the time of the newest event that it shows; null before the first."},
+        },
+    });
+    components.insert(name.clone(), page);
+    serde_json::json!({ "$ref": format!("#/components/schemas/{name}") })
 }
 
 impl Operation {

@@ -85,7 +85,7 @@ async fn send(
         Accepted::Before(stored) => {
             remember(&call.gateway.redis, hint, &stored.command_id);
             let outcome = decided(&call, &stored).await?;
-            answer_again(call, stored, outcome, shape).await
+            answer_again(call, *stored, outcome, shape).await
         }
     }
 }

@@ -168,7 +168,7 @@ async fn read_back(db: &Db, batch: &[NewCommand]) -> Results {
     let found = found.await.unwrap_or_default();
     let outcome = |command: &NewCommand| match found.get(&command.scope) {
         Some(stored) if is_own(stored, command) => Ok(Accepted::New),
-        Some(stored) => Ok(Accepted::Before(stored.clone())),
+        Some(stored) => Ok(Accepted::Before(Box::new(stored.clone()))),
         None => Err(Failure::Unavailable),
     };
     batch.iter().map(outcome).collect()

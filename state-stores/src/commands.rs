@@ -66,7 +66,7 @@ pub struct Outcome {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Accepted {
     New,
-    Before(StoredCommand),
+    Before(Box<StoredCommand>),
 }
 
 /// Commands and outbox rows in one statement. Only new commands get an outbox row, in the batch's order, and
@@ -129,7 +129,7 @@ pub async fn accept(tx: &mut Tx, batch: &[NewCommand]) -> Result<Vec<Accepted>, 
             }
             // Two of one batch may share a key, so the row is not taken out.
             let stored = before.get(&command.scope).cloned();
-            stored.map(Accepted::Before).ok_or_else(|| {
+            stored.map(|stored| Accepted::Before(Box::new(stored))).ok_or_else(|| {
                 StoreError::Corrupt(format!("command {} is neither new nor known by its key", command.command_id))
             })
         })

@@ -11,8 +11,7 @@ pub mod search;
 pub mod workflow_tasks;
 pub mod worklist;
 
-use crate::operation::{Body, Content, Kind, Operation, Precondition, Success, Tag, Who, schema};
-use crate::page::Page;
+use crate::operation::{Body, Content, Kind, Operation, Precondition, Success, Tag, Who, page, schema};
 use crate::render::{AcceptedQuote, ChangedOrder, CompletedTask};
 use crate::submit::PendingCommand;
 use cpq_domain::command::Role;
@@ -96,7 +95,7 @@ pub static OPERATIONS: &[Operation] = &[
         success: &[other(
             200,
             "A page of the workspace view, newest id first.",
-            schema::<Page<quotes::list::QuoteSummary>>,
+            page::<quotes::list::QuoteSummary>,
         )],
         errors: &[],
         handler: handler!(quotes::list::handle),
@@ -319,7 +318,7 @@ pub static OPERATIONS: &[Operation] = &[
         who: Who::AnyRole,
         kind: Kind::Read,
         query: &[search::LIMIT, search::CURSOR],
-        success: &[about(200, "A page of transitions, oldest first.", schema::<Page<history::Transition>>)],
+        success: &[about(200, "A page of transitions, oldest first.", page::<history::Transition>)],
         errors: &[E::QuoteNotFound],
         handler: handler!(quotes::history::handle),
     },
@@ -365,7 +364,7 @@ pub static OPERATIONS: &[Operation] = &[
         success: &[other(
             200,
             "A page of the operations view, newest id first.",
-            schema::<Page<orders::list::OrderSummary>>,
+            page::<orders::list::OrderSummary>,
         )],
         errors: &[],
         handler: handler!(orders::list::handle),
@@ -405,7 +404,7 @@ pub static OPERATIONS: &[Operation] = &[
         who: Who::AnyRole,
         kind: Kind::Read,
         query: &[search::LIMIT, search::CURSOR],
-        success: &[about(200, "A page of transitions, oldest first.", schema::<Page<history::Transition>>)],
+        success: &[about(200, "A page of transitions, oldest first.", page::<history::Transition>)],
         errors: &[E::OrderNotFound],
         handler: handler!(orders::history::handle),
     },
@@ -418,7 +417,7 @@ pub static OPERATIONS: &[Operation] = &[
         who: Who::AnyRole,
         kind: Kind::Read,
         query: &worklist::tasks::FILTERS,
-        success: &[other(200, "A page of the worklist view.", schema::<Page<TaskView>>)],
+        success: &[other(200, "A page of the worklist view.", page::<TaskView>)],
         errors: &[],
         handler: handler!(worklist::tasks::handle),
     },
@@ -476,7 +475,7 @@ pub static OPERATIONS: &[Operation] = &[
         success: &[other(
             200,
             "A page of the timeline view, newest first.",
-            schema::<Page<customers::timeline::TimelineEntry>>,
+            page::<customers::timeline::TimelineEntry>,
         )],
         errors: &[E::CustomerNotFound],
         handler: handler!(customers::timeline::handle),
@@ -493,7 +492,7 @@ pub static OPERATIONS: &[Operation] = &[
         success: &[other(
             200,
             "A page of offerings by id, each in its newest version on sale.",
-            schema::<Page<catalog::offerings::OfferingView>>,
+            page::<catalog::offerings::OfferingView>,
         )],
         errors: &[],
         handler: handler!(catalog::offerings::list),
