@@ -32,8 +32,8 @@ const KINDS: &[&str] = &[COMPLETE_USER_TASK, END_APPROVAL, CANCEL_FULFILMENT];
 
 /// Duties that are settled at once.
 const CONCURRENCY: usize = 8;
-/// How long a claimed duty is ours.
-const LEASE_SECONDS: f64 = 30.0;
+/// How long a claimed duty is ours. One that takes longer may be settled twice, which changes nothing.
+const LEASE_SECONDS: f64 = 20.0;
 /// Pause before the engine is looked at again: at first it is only a moment behind.
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 /// Longest pause.

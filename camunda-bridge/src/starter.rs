@@ -23,7 +23,7 @@ use tracing::{Instrument, info, warn};
 const CONCURRENCY: usize = 8;
 /// How long a start is ours: longer than its calls usually take. One that takes longer may be made twice, and
 /// then only one instance is admitted.
-const LEASE_SECONDS: f64 = 30.0;
+const LEASE_SECONDS: f64 = 20.0;
 /// Longest pause before a start that failed is tried again.
 const LONGEST_PAUSE_SECONDS: f64 = 60.0;
 /// Pause before a start whose outcome is unknown is looked into, so that one under way can arrive.

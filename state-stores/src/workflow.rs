@@ -270,16 +270,20 @@ pub enum Admission {
     Refused,
 }
 
+/// An admitted process is not looked after before it can have ended.
+const FIRST_LOOK_SECONDS: f64 = 2.0;
+
 /// Claims the ledger row for an engine instance: law 7, at most one instance per business key gets past here.
 pub async fn admit(tx: &mut Tx, tenant: &str, business_key: &str, instance_id: &str) -> Result<Admission, StoreError> {
     let claimed = sqlx::query(
         "update cpq.workflow_instance set status = 'ADMITTED', admitted_instance_id = $3, admitted_at = clock_timestamp(), \
-           started_instance_id = $3, last_error = null \
+           started_instance_id = $3, last_error = null, not_before = clock_timestamp() + make_interval(secs => $4) \
          where tenant_id = $1 and business_key = $2 and admitted_instance_id is null and status <> 'ENDED'",
     )
     .bind(tenant)
     .bind(business_key)
     .bind(instance_id)
+    .bind(FIRST_LOOK_SECONDS)
     .execute(tx.connection())
     .await?;
     if claimed.rows_affected() == 1 {

@@ -87,6 +87,10 @@ pub async fn tell(bridge: &Bridge, worker: &WorkerId, task: &ExternalTask, topic
                 metrics::counter!("cpq_bridge_engine_errors_total", "call" => "task").increment(1);
                 tokio::time::sleep(backoff.pause()).await;
             }
+            Err(error) if matches!(outcome, Outcome::Later { .. }) => {
+                warn!(%error, "the task is left to the end of its lock");
+                return;
+            }
             Err(error) => {
                 error!(%error, "the engine refuses the outcome of a task");
                 let refused = format!("the engine refused the outcome: {error}");
@@ -121,8 +125,8 @@ async fn send(bridge: &Bridge, worker: &WorkerId, task: &ExternalTask, outcome: 
             let error = BpmnError { code, message, variables: Variables::new() };
             engine.handle_bpmn_error(&task.id, worker, &error).await
         }
-        // The engine knows no "not yet" but a failure that takes no try.
-        Outcome::Later { pause, reason } => fail(bridge, worker, task, reason, tries(bridge, task), *pause).await,
+        // Kept for the pause, and handed out again when the lock ends: no try is used, and no failure is recorded.
+        Outcome::Later { pause, .. } => engine.extend_lock(&task.id, worker, *pause).await,
         Outcome::Failed { message } => {
             fail(bridge, worker, task, message, left(bridge, task), retry_pause(bridge, task)).await
         }

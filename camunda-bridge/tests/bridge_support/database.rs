@@ -4,7 +4,11 @@ use async_trait::async_trait;
 use cpq_avro::{SchemaSource, SourceError};
 use cpq_state_stores::Db;
 use sqlx::{Connection as _, Executor as _, PgConnection, Row as _};
+use std::time::Duration;
 use uuid::Uuid;
+
+/// How often a database is dropped before it is left.
+const DROP_TRIES: u32 = 20;
 
 fn stack(name: &str) -> String {
     std::env::var(name)
@@ -62,7 +66,16 @@ impl Drop for TestDatabase {
         let removed = std::thread::spawn(move || {
             tokio::runtime::Runtime::new().unwrap().block_on(async {
                 let mut connection = PgConnection::connect(&owner).await?;
-                connection.execute(sqlx::AssertSqlSafe(format!("drop database {name} with (force)"))).await
+                let mut tries = 0;
+                // Connections of the test's pools may be closing still.
+                while let Err(error) = connection.execute(sqlx::AssertSqlSafe(format!("drop database {name}"))).await {
+                    tries += 1;
+                    if tries > DROP_TRIES {
+                        return Err(error);
+                    }
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                }
+                Ok(())
             })
         });
         if let Ok(Err(error)) = removed.join() {
