@@ -1,0 +1,81 @@
+//! A CRM: posts commands with idempotency keys, reads what became of them.
+
+use reqwest::{Method, StatusCode};
+use serde_json::Value;
+use std::time::{Duration, Instant};
+use ulid::Ulid;
+
+/// Longest wait for one answer.
+const TIMEOUT: Duration = Duration::from_secs(40);
+
+/// A client of one gateway, acting as one person.
+#[derive(Clone)]
+pub struct Crm {
+    http: reqwest::Client,
+    base: String,
+    token: String,
+}
+
+/// An answer as it came.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    pub status: u16,
+    pub body: Value,
+    pub replayed: bool,
+    pub elapsed: Duration,
+}
+
+/// A request with what it carries besides the token.
+#[derive(Clone, Debug)]
+pub struct Request<'a> {
+    pub method: Method,
+    pub path: &'a str,
+    pub body: Option<Value>,
+    pub correlation_id: &'a str,
+    pub idempotency_key: Option<String>,
+    pub if_match: Option<u64>,
+}
+
+impl<'a> Request<'a> {
+    /// A command with a new idempotency key.
+    pub fn command(method: Method, path: &'a str, correlation_id: &'a str, body: Value) -> Self {
+        let idempotency_key = Some(Ulid::generate().to_string());
+        Self { method, path, body: Some(body), correlation_id, idempotency_key, if_match: None }
+    }
+    pub fn get(path: &'a str, correlation_id: &'a str) -> Self {
+        Self { method: Method::GET, path, body: None, correlation_id, idempotency_key: None, if_match: None }
+    }
+}
+
+impl Crm {
+    /// `base` is `http://host:port`.
+    pub fn new(base: &str, token: String) -> Result<Self, String> {
+        let http = reqwest::Client::builder().timeout(TIMEOUT).build().map_err(|e| e.to_string())?;
+        Ok(Self { http, base: base.to_owned(), token })
+    }
+
+    /// Sends one request and reads its answer whole.
+    pub async fn send(&self, request: &Request<'_>) -> Result<Answer, String> {
+        let began = Instant::now();
+        let mut built = self
+            .http
+            .request(request.method.clone(), format!("{}{}", self.base, request.path))
+            .bearer_auth(&self.token)
+            .header("X-Correlation-Id", request.correlation_id);
+        if let Some(key) = &request.idempotency_key {
+            built = built.header("Idempotency-Key", key);
+        }
+        if let Some(revision) = request.if_match {
+            built = built.header("If-Match", format!("\"{revision}\""));
+        }
+        if let Some(body) = &request.body {
+            built = built.json(body);
+        }
+        let response = built.send().await.map_err(|e| format!("{} {}: {e}", request.method, request.path))?;
+        let status: StatusCode = response.status();
+        let replayed = response.headers().contains_key("Idempotency-Replayed");
+        let text = response.text().await.map_err(|e| e.to_string())?;
+        let body = serde_json::from_str(&text).unwrap_or(Value::String(text));
+        Ok(Answer { status: status.as_u16(), body, replayed, elapsed: began.elapsed() })
+    }
+}
