@@ -42,7 +42,8 @@ impl Default for Timing {
     fn default() -> Self {
         Self {
             sweep: Duration::from_secs(1),
-            long_poll: Duration::from_secs(20),
+            // A task whose lock runs out is not announced to a poll that waits already: a short poll finds it.
+            long_poll: Duration::from_secs(2),
             lock: Duration::from_secs(15),
             attempts: 3,
             retry_pause: Duration::from_secs(5),
