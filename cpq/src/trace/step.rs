@@ -13,8 +13,9 @@ use time::OffsetDateTime;
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum Place {
     Http,
-    Command,
     Postgres,
+    // What a decision sends follows the decision.
+    Command,
     Outbox,
     Kafka,
     Camunda,
@@ -185,7 +186,7 @@ mod tests {
 
     #[test]
     fn a_story_is_told_in_time_and_at_the_same_instant_from_request_to_topic() {
-        let mut steps = vec![
+        let mut steps = [
             record(5, 0, "a"),
             step(5, Place::Postgres, "second", json!({"aggregateSequence": 2})),
             step(5, Place::Postgres, "first", json!({"aggregateSequence": 1})),

@@ -203,8 +203,11 @@ fn of_notification(row: &NotificationStory) -> Vec<Step> {
     let detail = json!({"notificationId": row.notification_id, "kind": row.kind, "recipient": row.recipient, "status": row.status});
     let evidence = format!("notification {}", row.notification_id);
     let what = format!("{} to {}", row.kind, row.recipient);
-    let tone = if row.status == "FAILED" { Tone::Bad } else { Tone::Plain };
-    let written = (row.status.clone(), tone);
+    let written = match row.status.as_str() {
+        "FAILED" => ("FAILED".to_owned(), Tone::Bad),
+        "PENDING" => ("not sent yet".to_owned(), Tone::Waiting),
+        _ => ("written".to_owned(), Tone::Plain),
+    };
     let mut steps =
         vec![told.step(row.created_at, Place::Mail, what.clone(), written, evidence.clone(), detail.clone())];
     if let Some(at) = row.sent_at {

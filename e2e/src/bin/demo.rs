@@ -75,9 +75,9 @@ async fn play() -> Result<(), String> {
 }
 
 async fn needs_nobody(printer: Printer) -> Result<String, String> {
-    printer.heading("A quote that needs nobody's approval (Northwind Traders, 36 months)");
+    printer.heading("A quote that needs nobody's approval (Northwind Traders, 24 months)");
     let mut deal = deal("tenant-acme", "bob", "nobody", printer)?;
-    deal.create("acct-1001", "USD", 36).await?;
+    deal.create("acct-1001", "USD", 24).await?;
     deal.configure(fiber("SILVER", "2")).await?;
     deal.price("0").await?;
     deal.submit().await?;

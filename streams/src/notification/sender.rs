@@ -25,11 +25,14 @@ const SMTP_TIMEOUT: Duration = Duration::from_secs(10);
 pub enum Sink {
     /// One structured log record per message.
     Log,
-    Smtp {
-        transport: AsyncSmtpTransport<Tokio1Executor>,
-        from: Mailbox,
-        domain: String,
-    },
+    Smtp(Box<Smtp>),
+}
+
+/// An SMTP server, and how messages to it are addressed.
+pub struct Smtp {
+    transport: AsyncSmtpTransport<Tokio1Executor>,
+    from: Mailbox,
+    domain: String,
 }
 
 impl Sink {
@@ -44,7 +47,7 @@ impl Sink {
             .map_err(|e| format!("not an SMTP URL: {e}"))?
             .timeout(Some(SMTP_TIMEOUT))
             .build();
-        Ok(Self::Smtp { transport, from, domain: domain.to_owned() })
+        Ok(Self::Smtp(Box::new(Smtp { transport, from, domain: domain.to_owned() })))
     }
 
     async fn send(&self, notification: &Notification) -> Result<(), String> {
@@ -61,9 +64,9 @@ impl Sink {
                 );
                 Ok(())
             }
-            Self::Smtp { transport, from, domain } => {
-                let message = mail(notification, from, domain)?;
-                transport.send(message).await.map(drop).map_err(|e| e.to_string())
+            Self::Smtp(smtp) => {
+                let message = mail(notification, &smtp.from, &smtp.domain)?;
+                smtp.transport.send(message).await.map(drop).map_err(|e| e.to_string())
             }
         }
     }
