@@ -50,3 +50,21 @@ fn write(value: &Value, out: &mut String) {
         scalar => out.push_str(&scalar.to_string()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    #[test]
+    fn canonical_json_has_sorted_keys_and_no_blanks_and_keeps_the_order_of_arrays() {
+        let value = json!({"b": [2, {"z": null, "a": "x\"y"}, 1], "a": {"é": true, "e": 1.5}, "B": "ü\n"});
+        assert_eq!(super::to_string(&value), r#"{"B":"ü\n","a":{"e":1.5,"é":true},"b":[2,{"a":"x\"y","z":null},1]}"#);
+    }
+
+    #[test]
+    fn a_hash_does_not_depend_on_how_the_json_was_written() {
+        let (one, other) = (json!({"a": 1, "b": 2}), json!({"b": 2, "a": 1}));
+        assert_eq!(super::hash(&one), super::hash(&other));
+        assert_eq!(super::hash(&json!({})), "sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a");
+    }
+}

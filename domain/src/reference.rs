@@ -13,6 +13,7 @@ fn thirty() -> u32 {
     30
 }
 
+/// A seller, with what its quotes are judged by.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Tenant {
@@ -20,11 +21,14 @@ pub struct Tenant {
     pub name: String,
     pub default_currency: Currency,
     pub tax_rates: Vec<TaxRate>,
+    /// Whether requester and owner are barred from approving.
     #[serde(default = "yes")]
     pub four_eyes: bool,
+    /// How long a price stays fresh.
     #[serde(default = "thirty")]
     pub price_validity_days: u32,
 }
+/// The tax on one category of offerings in one jurisdiction.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct TaxRate {
@@ -32,6 +36,7 @@ pub struct TaxRate {
     pub jurisdiction: String,
     pub percent: Percent,
 }
+/// An account that is quoted to.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Customer {
@@ -41,6 +46,7 @@ pub struct Customer {
     pub jurisdiction: String,
     pub sales_owner_id: ActorId,
 }
+/// What an actor may approve, and when: one entry per currency.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Approver {
@@ -53,6 +59,7 @@ pub struct Approver {
     pub valid_to: Option<Moment>,
 }
 impl Tenant {
+    /// The rate for that category in that jurisdiction; `None` if the tenant has none.
     pub fn tax_percent(&self, category: &str, jurisdiction: &str) -> Option<Percent> {
         self.tax_rates.iter().find(|r| r.tax_category == category && r.jurisdiction == jurisdiction).map(|r| r.percent)
     }

@@ -104,9 +104,8 @@ fn bounds(at: &str, definition: &Characteristic, faults: &mut Faults) {
             None => {}
         }
     }
-    let read = |bound: &'_ Option<CharacteristicValue>| bound.clone();
-    if let (Some(min), Some(max)) = (read(&definition.min), read(&definition.max))
-        && let (Ok(low), Ok(high)) = (typed(definition.kind, &min), typed(definition.kind, &max))
+    if let (Some(min), Some(max)) = (&definition.min, &definition.max)
+        && let (Ok(low), Ok(high)) = (typed(definition.kind, min), typed(definition.kind, max))
         && low.compare(&high) == Some(Ordering::Greater)
     {
         faults.add(format!("{at}/max"), FieldCode::OutOfRange, format!("{max} is below the minimum {min}"));
