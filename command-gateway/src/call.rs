@@ -120,7 +120,8 @@ impl Call {
 /// Longest path segment that can be an id.
 const MAX_SEGMENT: usize = 128;
 
-fn is_usable(text: &str) -> bool {
+/// Whether a text can be the id of anything.
+pub fn is_usable(text: &str) -> bool {
     (1..=MAX_SEGMENT).contains(&text.len()) && !text.chars().any(char::is_control)
 }
 

@@ -3,7 +3,7 @@
 //! `decide`. The route itself (404, 405) was judged before.
 
 use crate::auth::Caller;
-use crate::call::Call;
+use crate::call::{self, Call};
 use crate::exchange::Exchange;
 use crate::form;
 use crate::gateway::Gateway;
@@ -83,17 +83,17 @@ async fn admitted(
         Kind::Read => {
             check_role(operation, &call.caller)?;
             call.query = query(operation, parts.uri.query().unwrap_or_default())?;
-            name_business_key(&call);
+            name_business_key(&call, &Value::Null);
         }
         Kind::Command { body: rule, if_match } => {
             let sent = read_json(rule, parts, body).await?;
+            name_business_key(&call, &sent);
             call.idempotency_key = headers::idempotency_key(&parts.headers)?;
             span.record("idempotency_key", call.idempotency_key.as_str());
             check_role(operation, &call.caller)?;
             call.query = query(operation, parts.uri.query().unwrap_or_default())?;
             call.fingerprint = fingerprint(exchange, &sent);
             call.body = form::check(rule.object(), &sent).map_err(Problem::invalid)?;
-            name_business_key(&call);
             if if_match == Precondition::Required && call.if_match.is_none() {
                 let detail = "Send If-Match with the ETag of the revision that you have read, such as \"4\".";
                 return Err(Problem::new(ErrorCode::IfMatchRequired, detail));
@@ -240,7 +240,7 @@ fn query(operation: &Operation, text: &str) -> Result<Vec<(String, String)>, Pro
 }
 
 /// Says in answers and logs what the request is about, as far as its path and body say it.
-fn name_business_key(call: &Call) {
+fn name_business_key(call: &Call, body: &Value) {
     const SUBJECTS: [(&str, &str); 6] = [
         ("quoteId", "quote"),
         ("orderId", "order"),
@@ -250,11 +250,12 @@ fn name_business_key(call: &Call) {
         ("offeringId", "offering"),
     ];
     let in_path = SUBJECTS.iter().find_map(|(name, kind)| call.usable_segment(name).map(|id| (*kind, id)));
-    let subject = in_path.or_else(|| call.body.get("quoteId").and_then(Value::as_str).map(|id| ("quote", id)));
+    let subject = in_path.or_else(|| {
+        body.get("quoteId").and_then(Value::as_str).filter(|id| call::is_usable(id)).map(|id| ("quote", id))
+    });
     let Some((kind, id)) = subject else { return };
-    let revision = ["quoteRevision", "orderRevision", "observedQuoteRevision"]
-        .iter()
-        .find_map(|name| call.body.get(name)?.as_u64());
+    let revision =
+        ["quoteRevision", "orderRevision", "observedQuoteRevision"].iter().find_map(|name| body.get(name)?.as_u64());
     let key = match revision {
         Some(revision) => format!("{kind}:{id}:rev:{revision}"),
         None => format!("{kind}:{id}"),

@@ -20,7 +20,10 @@ fn the_checked_in_documents_are_those_of_the_code() {
             std::fs::write(&path, &text).unwrap();
         }
         let checked_in = std::fs::read_to_string(&path).unwrap_or_default();
-        assert!(checked_in == text, "{file} is not what the code says: run UPDATE_CONTRACTS=1 cargo test -p command-gateway --test contracts");
+        assert!(
+            checked_in == text,
+            "{file} is not what the code says: run UPDATE_CONTRACTS=1 cargo test -p command-gateway --test contracts"
+        );
     }
 }
 

@@ -1,0 +1,14 @@
+//! The API over the real router, Postgres and Redis, without a processor of its own unless a test plays one.
+//! Files mirror URLs; what holds for every URL is in `judgement`, `auth`, `idempotency`, `limits`, `isolation`.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod auth;
+mod idempotency;
+mod isolation;
+mod judgement;
+mod limits;
+mod orders;
+mod quotes;
+mod support;
+mod system;
+mod tasks;
