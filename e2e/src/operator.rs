@@ -43,7 +43,7 @@ pub fn trace(correlation_id: &str) -> Result<Vec<Value>, String> {
     Ok(story["steps"].as_array().cloned().unwrap_or_default())
 }
 
-/// Whether topics hold what they promise: no gap, no inversion, no conflicting repeat.
-pub fn verify_topics() -> Result<String, String> {
-    run(&["verify", "topic"])
+/// Proves what is stored or published: `topic`, `price`, `audit` or `evidence`.
+pub fn verify(what: &str) -> Result<String, String> {
+    run(&["verify", what])
 }

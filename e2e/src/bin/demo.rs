@@ -62,7 +62,7 @@ async fn play() -> Result<(), String> {
     rejected_and_repriced(printer).await?;
     falls_out_and_is_cancelled(printer).await?;
     printer.heading("The topics, read from offset 0 as an outsider");
-    println!("{}", operator::verify_topics()?);
+    println!("{}", operator::verify("topic")?);
     printer.heading(&format!("The first deal, traced by its correlation id {told}"));
     println!("{}", operator::trace_table(&told)?);
     printer.heading("Everything is still running");
