@@ -92,9 +92,9 @@ async fn run(config: Config, telemetry: &Telemetry) -> Result<(), Failure> {
     };
     let status = ConsumerStatus::default();
     let readiness = readiness(&bridge, status.clone());
-    let mut tasks = spawn(&bridge, host, status, &shutdown);
     let admin = Admin { readiness, metrics: telemetry.metrics.clone() };
     admin::serve(admin_addr, admin, shutdown.clone()).await?;
+    let mut tasks = spawn(&bridge, host, status, &shutdown);
     let result = supervise(&mut tasks, &shutdown).await;
     bridge.db.close().await;
     result

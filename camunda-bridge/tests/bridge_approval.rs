@@ -192,6 +192,24 @@ async fn a_start_that_timed_out_after_it_succeeded_is_adopted() {
     bench.close().await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bridge_that_is_killed_in_mid_start_adopts_what_it_started() {
+    let mut bench = Bench::open().await;
+    bench.proxy.swallow_starts(1);
+    let approval = approval(&[(SalesManager, 1)]);
+    bench.command(start(&approval)).await;
+    while bench.proxy.starts() == 0 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    bench.crash();
+    bench.run();
+    task(&bench, &approval, SalesManager).await;
+    bench.until_facts_are(key(&approval), &["ProcessStarted", "UserTaskCreated"]).await;
+    assert_eq!(bench.proxy.starts(), 1, "it was not started again");
+    assert_eq!(bench.database.attempts().await, [("start-process".to_owned(), "SUCCEEDED".to_owned(), 1)]);
+    bench.close().await;
+}
+
 /// A start that comes through after the engine was asked: two instances, one of them admitted.
 #[tokio::test(flavor = "multi_thread")]
 async fn of_two_instances_of_one_approval_only_one_has_effects() {

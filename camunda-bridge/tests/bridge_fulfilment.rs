@@ -151,6 +151,30 @@ async fn a_system_that_stumbles_has_its_effect_once(#[case] faults: serde_json::
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_bridge_that_is_killed_in_mid_call_asks_before_it_calls_again() {
+    let mut bench = Bench::open().await;
+    bench.faults("inventory", json!([{"kind": "APPLY_THEN_TIMEOUT", "delayMs": 3000}])).await;
+    let deal = Deal::create(&bench, &[("1", None, &["RESERVE_INVENTORY"])]).await;
+    let key = deal.key.clone();
+    // Within the bridge's patience: nothing is known of the call yet.
+    while deal.effects("inventory").await.is_empty() {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let state = deal.suspend();
+    bench.crash();
+    let pending = ("reserve".to_owned(), "PENDING".to_owned(), 1);
+    assert!(bench.database.attempts().await.contains(&pending), "the attempt was written before the call");
+    bench.run();
+    let mut deal = state.resume(&bench);
+    deal.until_status(OrderStatus::Completed).await;
+    let done = ("reserve".to_owned(), "SUCCEEDED".to_owned(), 1);
+    assert!(bench.database.attempts().await.contains(&done), "it was not called again");
+    assert_eq!(deal.effects("inventory").await, [once("1:RESERVE_INVENTORY", "RESERVED")]);
+    assert_eq!(bench.fact_names(&key).await, ["ProcessStarted"]);
+    bench.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_cancelled_order_is_undone_from_the_newest_effect_on() {
     let bench = Bench::open().await;
     bench.faults("billing", json!([{"kind": "REJECT"}])).await;

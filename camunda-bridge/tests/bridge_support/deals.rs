@@ -65,6 +65,22 @@ fn snapshot(lines: &[Line]) -> OrderSnapshot {
 /// All three steps.
 pub const ALL_STEPS: &[&str] = &["RESERVE_INVENTORY", "ACTIVATE_SERVICE", "START_BILLING"];
 
+/// A [`Deal`] without its bench.
+pub struct Suspended {
+    order_id: OrderId,
+    key: String,
+    decided: usize,
+    order: Option<Order>,
+    events: Vec<&'static str>,
+}
+
+impl Suspended {
+    pub fn resume(self, bench: &Bench) -> Deal<'_> {
+        let Self { order_id, key, decided, order, events } = self;
+        Deal { bench, order_id, key, decided, order, events }
+    }
+}
+
 /// An order under test, and how many of the outbox's order commands it has decided.
 pub struct Deal<'a> {
     pub bench: &'a Bench,
@@ -86,6 +102,12 @@ impl<'a> Deal<'a> {
         let command = OrderCommand::CreateOrder(CreateOrder { order: snapshot(lines) });
         deal.decide(Claims::system("test"), command).await.unwrap();
         deal
+    }
+
+    /// Lets go of the bench, so that its bridges can be killed.
+    pub fn suspend(self) -> Suspended {
+        let Self { order_id, key, decided, order, events, .. } = self;
+        Suspended { order_id, key, decided, order, events }
     }
 
     pub fn order(&self) -> &Order {

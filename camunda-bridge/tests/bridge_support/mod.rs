@@ -27,12 +27,13 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use time::OffsetDateTime;
-use tokio::task::JoinSet;
+use tokio::runtime::Runtime;
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use ulid::Ulid;
 
 /// Whatever must come has come by then.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+pub const PATIENCE: Duration = Duration::from_secs(60);
 /// The bridge's patience with downstream systems.
 pub const DOWNSTREAM_TIMEOUT: Duration = Duration::from_millis(500);
 /// The bridge's patience with the engine.
@@ -61,7 +62,13 @@ pub struct Bench {
     schemas: Arc<Schemas>,
     ids: HashMap<String, i32>,
     stop: CancellationToken,
-    loops: JoinSet<()>,
+    running: Vec<Running>,
+}
+
+/// One bridge's loops, in a runtime of their own, as in a process of its own.
+struct Running {
+    runtime: Runtime,
+    loops: Vec<JoinHandle<()>>,
 }
 
 impl Bench {
@@ -83,32 +90,43 @@ impl Bench {
         let ids = schemas.iter().enumerate().map(|(n, schema)| (schema.subject.clone(), n as i32 + 1)).collect();
         let bridge = bridge(&stage, &database, &simulators, &proxy, &schemas, &ids);
         let tenant = TenantId::new(format!("tenant-{}", Ulid::generate().to_string().to_lowercase()));
-        let (stop, loops) = (CancellationToken::new(), JoinSet::new());
-        Self { stage, database, simulators, proxy, bridge, tenant, schemas, ids, stop, loops }
+        let (stop, running) = (CancellationToken::new(), Vec::new());
+        Self { stage, database, simulators, proxy, bridge, tenant, schemas, ids, stop, running }
     }
 
     /// Runs the bridge's loops; called again, a second bridge beside the first.
     pub fn run(&mut self) {
+        let runtime = Runtime::new().unwrap();
+        // Its connections belong to its runtime.
+        let inside = runtime.enter();
         let bridge = bridge(&self.stage, &self.database, &self.simulators, &self.proxy, &self.schemas, &self.ids);
-        self.bridge = bridge.clone();
+        drop(inside);
         let stop = &self.stop;
-        self.loops.spawn(starter::run(bridge.clone(), stop.clone()));
-        self.loops.spawn(workers::run(bridge.clone(), stop.clone()));
-        self.loops.spawn(duties::run(bridge.clone(), stop.clone()));
-        self.loops.spawn(watch::run(bridge.clone(), stop.clone()));
-        self.loops.spawn(incidents::run(bridge, stop.clone()));
+        let loops = vec![
+            runtime.spawn(starter::run(bridge.clone(), stop.clone())),
+            runtime.spawn(workers::run(bridge.clone(), stop.clone())),
+            runtime.spawn(duties::run(bridge.clone(), stop.clone())),
+            runtime.spawn(watch::run(bridge.clone(), stop.clone())),
+            runtime.spawn(incidents::run(bridge, stop.clone())),
+        ];
+        self.running.push(Running { runtime, loops });
     }
 
-    /// Kills the loops where they stand, as a crash would.
-    pub async fn crash(&mut self) {
-        self.loops.shutdown().await;
+    /// Ends every bridge where it stands, as SIGKILL would.
+    pub fn crash(&mut self) {
+        for running in self.running.drain(..) {
+            running.runtime.shutdown_background();
+        }
     }
 
-    /// Ends the loops as a SIGTERM would, and removes everything.
+    /// Ends the loops as SIGTERM would, and removes everything.
     pub async fn close(mut self) {
         self.stop.cancel();
-        while let Some(ended) = self.loops.join_next().await {
-            ended.unwrap();
+        for Running { runtime, loops } in self.running.drain(..) {
+            for ended in loops {
+                ended.await.unwrap();
+            }
+            runtime.shutdown_background();
         }
         self.bridge.db.close().await;
         self.stage.close().await;
