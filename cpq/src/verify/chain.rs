@@ -138,3 +138,6 @@ pub fn order_rests(sold: Option<&OrderSnapshot>, ordered: &OrderSnapshot) -> Jud
     same("the order's acceptanceHash", &ordered.acceptance_hash, &sold.acceptance_hash)?;
     same("the order's content", &canonical::hash(ordered), &canonical::hash(sold))
 }
+
+#[cfg(test)]
+mod tests;
