@@ -8,7 +8,11 @@ use cpq_runtime::shutdown;
 use cpq_runtime::telemetry::Telemetry;
 use std::error::Error;
 use std::process::ExitCode;
+use std::time::Duration;
 use tracing::info;
+
+/// How long the writers get once no request is left: a transaction or two.
+const WRITERS_LIMIT: Duration = Duration::from_secs(5);
 
 /// The HTTP API: takes commands and answers with what was decided.
 #[derive(Parser)]
@@ -41,7 +45,7 @@ async fn run() -> Result<(), Box<dyn Error>> {
     // The last requests' handles go first; then the writers have nothing more to wait for.
     drop(started.gateway);
     let writers = futures::future::join_all(started.writers);
-    let _ = tokio::time::timeout(shutdown::DRAIN_LIMIT, writers).await;
+    let _ = tokio::time::timeout(WRITERS_LIMIT, writers).await;
     telemetry.shutdown().await;
     Ok(())
 }
