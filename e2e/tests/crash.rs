@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use ulid::Ulid;
 
 /// Deals in flight over all clients: enough that every kill lands on work, few enough for two cores.
-const DEALS: usize = 40;
+const DEALS: usize = 160;
 const CLIENTS: usize = 8;
 /// Longest time for everything to drain after the last start.
 const DRAIN: Duration = Duration::from_secs(240);
@@ -115,7 +115,7 @@ async fn killing_any_service_in_mid_flight_loses_and_doubles_nothing() {
         });
     }
     for (n, service) in ["command-gateway", "streams", "camunda-bridge", "streams"].into_iter().enumerate() {
-        while finished.load(Ordering::SeqCst) < (n + 1) * DEALS / 6 {
+        while finished.load(Ordering::SeqCst) < (n + 1) * DEALS / 12 {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         assert!(finished.load(Ordering::SeqCst) < DEALS, "the {service} was to be killed while deals are in flight");

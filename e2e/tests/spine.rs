@@ -84,8 +84,10 @@ async fn a_requester_cannot_approve_own_quote_when_four_eyes_required() {
     deal.configure(seats("20")).await.unwrap();
     deal.price("12").await.unwrap();
     deal.submit().await.unwrap();
-    let refused = deal.decide("approver", "APPROVE").await.unwrap_err();
-    assert!(refused.contains("FOUR_EYES_VIOLATION"), "{refused}");
+    let path = format!("/quotes/{}/approval-decisions", deal.quote);
+    let body = json!({"decision": "APPROVE", "reasonCode": "MINE", "quoteRevision": deal.revision});
+    let answer = deal.command("approver", "approve own quote", Method::POST, &path, body, 403).await.unwrap();
+    assert_eq!(answer["errorCode"], "FOUR_EYES_VIOLATION");
 }
 
 #[tokio::test]
