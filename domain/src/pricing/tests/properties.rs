@@ -6,6 +6,9 @@ use proptest::prelude::*;
 use rust_decimal::Decimal;
 
 const OFFERINGS: usize = 3;
+/// So that every deal fits numeric(19,6): seven lines at 99,999 a unit, doubled by five adjustments, over sixty months,
+/// with as much tax again, stay below 10^13. What does not fit is another test's.
+const MAX_QUANTITY: u64 = 3_000;
 
 fn money(max: u64) -> impl Strategy<Value = String> + Clone {
     (0..=max, 0u32..=4).prop_map(|(digits, scale)| Decimal::from_i128_with_scale(i128::from(digits), scale).to_string())
@@ -16,8 +19,8 @@ fn an_amount() -> impl Strategy<Value = Value> {
         json!([{"upTo": first.to_string(), "amount": a}, {"upTo": (first + width).to_string(), "amount": b}, {"upTo": null, "amount": c}])
     });
     prop_oneof![
-        money(999_999).prop_map(|amount| json!({"model": "FLAT", "amount": amount})),
-        money(999_999).prop_map(|amount| json!({"model": "PER_UNIT", "amount": amount})),
+        money(99_999).prop_map(|amount| json!({"model": "FLAT", "amount": amount})),
+        money(99_999).prop_map(|amount| json!({"model": "PER_UNIT", "amount": amount})),
         tiers.clone().prop_map(|tiers| json!({"model": "TIERED", "tiers": tiers})),
         tiers.prop_map(|tiers| json!({"model": "VOLUME", "tiers": tiers})),
     ]
@@ -69,15 +72,17 @@ fn a_percent() -> impl Strategy<Value = String> {
 
 fn a_line() -> impl Strategy<Value = Value> {
     let action = prop_oneof![6 => Just("ADD"), 1 => Just("CHANGE"), 1 => Just("DISCONNECT"), 1 => Just("NO_CHANGE")];
-    (0..OFFERINGS, 1..200_000u64, 0u32..4, action, any::<bool>()).prop_map(|(offering, digits, scale, action, gold)| {
-        let quantity = Decimal::from_i128_with_scale(i128::from(digits), scale).to_string();
-        let mut line = line("", &format!("o{offering}"), json!({"quantity": quantity, "action": action}));
-        if action != "ADD" {
-            line["assetId"] = json!("a");
-        }
-        line["characteristics"] = json!({"sla": if gold { "GOLD" } else { "BRONZE" }});
-        line
-    })
+    (0..OFFERINGS, 1..MAX_QUANTITY, 0u32..4, action, any::<bool>()).prop_map(
+        |(offering, digits, scale, action, gold)| {
+            let quantity = Decimal::from_i128_with_scale(i128::from(digits), scale).to_string();
+            let mut line = line("", &format!("o{offering}"), json!({"quantity": quantity, "action": action}));
+            if action != "ADD" {
+                line["assetId"] = json!("a");
+            }
+            line["characteristics"] = json!({"sla": if gold { "GOLD" } else { "BRONZE" }});
+            line
+        },
+    )
 }
 
 prop_compose! {
