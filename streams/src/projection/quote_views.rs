@@ -246,3 +246,94 @@ fn open_next(rows: &mut [TaskRow], envelope: &EventEnvelope) {
         task.due_at = Some(envelope.occurred_at.plus_hours(hours).to_string());
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use cpq_avro::AggregateType;
+    use cpq_domain::command::{Actor, ActorType};
+    use cpq_domain::moment::Moment;
+    use cpq_domain::money::Currency;
+
+    fn envelope(sequence: u64) -> EventEnvelope {
+        EventEnvelope {
+            event_id: format!("event-{sequence}").into(),
+            event_version: 1,
+            occurred_at: Moment::parse("2026-11-23T10:00:00Z").unwrap(),
+            tenant_id: "tenant-acme".into(),
+            aggregate_type: AggregateType::Quote,
+            aggregate_id: "Q-2026-000001".to_owned(),
+            aggregate_revision: 1,
+            aggregate_sequence: sequence,
+            correlation_id: "c".into(),
+            causation_id: None,
+            actor: Actor { actor_id: "alice".into(), actor_type: ActorType::User },
+        }
+    }
+
+    fn created() -> QuoteEvent {
+        QuoteEvent::QuoteCreated(QuoteCreated {
+            customer_account_id: "acct-1001".into(),
+            customer_name: "Northwind".to_owned(),
+            sales_owner_id: "alice".into(),
+            currency: Currency::parse("USD").unwrap(),
+            term_months: 12,
+            valid_until: None,
+            price_list_id: "standard".to_owned(),
+            external_reference: None,
+            created_by: "alice".into(),
+        })
+    }
+
+    fn withdrawn() -> QuoteEvent {
+        QuoteEvent::QuoteApprovalWithdrawn(QuoteApprovalWithdrawn {
+            approval_request_id: "apr-2026-000001-r4".into(),
+            withdrawn_by: "alice".into(),
+            reason_code: None,
+        })
+    }
+
+    fn views() -> QuoteViews {
+        let (workspace, tasks) = (Rows::new(Default::default()), Rows::new(Default::default()));
+        QuoteViews { workspace, tasks, timeline: Vec::new() }
+    }
+
+    fn row(views: &QuoteViews) -> WorkspaceRow {
+        views.workspace.changed()[0].clone()
+    }
+
+    #[test]
+    fn projection_consumer_handles_duplicate_event() {
+        let mut views = views();
+        views.apply(&envelope(1), &created()).unwrap();
+        let once = row(&views);
+        views.apply(&envelope(1), &created()).unwrap();
+        assert_eq!(row(&views), once);
+        assert_eq!(views.timeline.len(), 1);
+    }
+
+    #[test]
+    fn consumer_ignores_older_aggregate_revision() {
+        let mut views = views();
+        views.apply(&envelope(1), &created()).unwrap();
+        views.apply(&envelope(2), &withdrawn()).unwrap();
+        let newest = row(&views);
+        views.apply(&envelope(1), &created()).unwrap();
+        assert_eq!(row(&views), newest);
+        assert_eq!((newest.status.as_str(), newest.projection_version), ("PRICED", 2));
+    }
+
+    #[test]
+    fn a_gap_in_the_sequence_is_told_and_changes_nothing() {
+        let mut views = views();
+        views.apply(&envelope(1), &created()).unwrap();
+        let refused = views.apply(&envelope(3), &withdrawn()).unwrap_err();
+        assert!(refused.contains("jumps from sequence 1 to 3"), "{refused}");
+        assert_eq!(row(&views).projection_version, 1);
+    }
+
+    #[test]
+    fn a_history_that_does_not_begin_with_its_creation_is_told() {
+        assert!(views().apply(&envelope(1), &withdrawn()).unwrap_err().contains("without QuoteCreated"));
+    }
+}
