@@ -34,7 +34,7 @@ deploy/stack.sh COMMAND
   install            only install what is missing
   run NAME [ARG...]  a built program (demo, bench, drill, cpq) with the environment of this stack
 Variables: CPQ_STACK_DIR (.stack), CPQ_STACK_CACHE (.stack/dist), CPQ_STACK_PORT_OFFSET (0), CPQ_STACK_ENGINE (camunda|operaton),
-  CPQ_PROFILE (release|debug), CPQ_STACK_MODE (local: never Docker), CPQ_STACK_{POSTGRES,REDIS,KAFKA,KAFKA_CONTROLLER,REGISTRY,
+  CPQ_PROFILE (debug|release), CPQ_STACK_MODE (local: never Docker), CPQ_STACK_{POSTGRES,REDIS,KAFKA,KAFKA_CONTROLLER,REGISTRY,
   REGISTRY_ADMIN,ENGINE}_PORT, CPQ_HTTP_ADDR, CPQ_STREAMS_ADMIN_ADDR, CPQ_BRIDGE_ADMIN_ADDR, CPQ_SIMULATORS_ADDR,
   CPQ_STACK_{KAFKA,ENGINE,REGISTRY}_HEAP
 END

@@ -23,7 +23,7 @@ case $ENGINE in
   *) echo "stack: CPQ_STACK_ENGINE is '$ENGINE'; expected camunda or operaton" >&2; exit 2 ;;
 esac
 
-PROFILE=${CPQ_PROFILE:-release}
+PROFILE=${CPQ_PROFILE:-debug}
 case $PROFILE in
   release | debug) ;;
   *) echo "stack: CPQ_PROFILE is '$PROFILE'; expected release or debug" >&2; exit 2 ;;

@@ -1,5 +1,6 @@
 //! The read models: loaded by key set, brought forward in memory, written as sets. Lists for people are read
-//! in `reads`.
+//! in `reads`. Tables are named without their schema, so that the same statements fill a rebuild's tables
+//! (`operations::rebuild`), which come first in its search path.
 
 use crate::aggregates::AggregateKey;
 use crate::{StoreError, Tx};
@@ -100,10 +101,10 @@ pub struct TimelineRow {
 }
 
 const LOAD_WORKSPACE: &str = "select tenant_id, quote_id, to_jsonb(v) || jsonb_build_object('total_amount', total_amount::text) \
-    from cpq.quote_workspace_view v where (tenant_id, quote_id) in (select * from unnest($1::text[], $2::text[]))";
+    from quote_workspace_view v where (tenant_id, quote_id) in (select * from unnest($1::text[], $2::text[]))";
 const LOAD_OPERATIONS: &str = "select tenant_id, order_id, to_jsonb(v) || jsonb_build_object('total_amount', total_amount::text) \
-    from cpq.order_operations_view v where (tenant_id, order_id) in (select * from unnest($1::text[], $2::text[]))";
-const LOAD_TASKS: &str = "select tenant_id, coalesce(quote_id, order_id), to_jsonb(v) from cpq.approval_worklist_view v \
+    from order_operations_view v where (tenant_id, order_id) in (select * from unnest($1::text[], $2::text[]))";
+const LOAD_TASKS: &str = "select tenant_id, coalesce(quote_id, order_id), to_jsonb(v) from approval_worklist_view v \
     where (tenant_id, quote_id) in (select * from unnest($1::text[], $2::text[])) \
        or (tenant_id, order_id) in (select * from unnest($1::text[], $2::text[])) order by task_id";
 
@@ -148,7 +149,7 @@ where
 }
 
 pub async fn save_workspace(tx: &mut Tx, rows: &[&WorkspaceRow]) -> Result<(), StoreError> {
-    let statement = "insert into cpq.quote_workspace_view select * from jsonb_populate_recordset(null::cpq.quote_workspace_view, $1) \
+    let statement = "insert into quote_workspace_view select * from jsonb_populate_recordset(null::quote_workspace_view, $1) \
         on conflict (tenant_id, quote_id) do update set current_revision = excluded.current_revision, status = excluded.status, \
           total_amount = excluded.total_amount, approval_status = excluded.approval_status, \
           artifact_status = excluded.artifact_status, order_id = excluded.order_id, updated_at = excluded.updated_at, \
@@ -157,7 +158,7 @@ pub async fn save_workspace(tx: &mut Tx, rows: &[&WorkspaceRow]) -> Result<(), S
 }
 
 pub async fn save_operations(tx: &mut Tx, rows: &[&OperationsRow]) -> Result<(), StoreError> {
-    let statement = "insert into cpq.order_operations_view select * from jsonb_populate_recordset(null::cpq.order_operations_view, $1) \
+    let statement = "insert into order_operations_view select * from jsonb_populate_recordset(null::order_operations_view, $1) \
         on conflict (tenant_id, order_id) do update set current_revision = excluded.current_revision, status = excluded.status, \
           steps_completed = excluded.steps_completed, open_fallout = excluded.open_fallout, detail = excluded.detail, \
           updated_at = excluded.updated_at, projection_version = excluded.projection_version";
@@ -165,7 +166,7 @@ pub async fn save_operations(tx: &mut Tx, rows: &[&OperationsRow]) -> Result<(),
 }
 
 pub async fn save_tasks(tx: &mut Tx, rows: &[&TaskRow]) -> Result<(), StoreError> {
-    let statement = "insert into cpq.approval_worklist_view select * from jsonb_populate_recordset(null::cpq.approval_worklist_view, $1) \
+    let statement = "insert into approval_worklist_view select * from jsonb_populate_recordset(null::approval_worklist_view, $1) \
         on conflict (tenant_id, task_id) do update set status = excluded.status, assignee = excluded.assignee, \
           escalated_role = excluded.escalated_role, due_at = excluded.due_at, escalated = excluded.escalated, \
           updated_at = excluded.updated_at, projection_version = excluded.projection_version";
@@ -173,8 +174,8 @@ pub async fn save_tasks(tx: &mut Tx, rows: &[&TaskRow]) -> Result<(), StoreError
 }
 
 pub async fn save_timeline(tx: &mut Tx, rows: &[&TimelineRow]) -> Result<(), StoreError> {
-    let statement = "insert into cpq.customer_commercial_timeline_view \
-        select * from jsonb_populate_recordset(null::cpq.customer_commercial_timeline_view, $1) on conflict do nothing";
+    let statement = "insert into customer_commercial_timeline_view \
+        select * from jsonb_populate_recordset(null::customer_commercial_timeline_view, $1) on conflict do nothing";
     save(tx, statement, rows).await
 }
 
@@ -194,7 +195,7 @@ pub async fn progress(
     as_of: OffsetDateTime,
 ) -> Result<(), StoreError> {
     sqlx::query(
-        "insert into cpq.view_progress as p (consumer, topic, partition, as_of) values ($1, $2, $3, $4) \
+        "insert into view_progress as p (consumer, topic, partition, as_of) values ($1, $2, $3, $4) \
          on conflict (consumer, topic, partition) do update set as_of = greatest(p.as_of, excluded.as_of)",
     )
     .bind(consumer)

@@ -2,25 +2,17 @@
 //! each quote's chain.
 
 use super::chain::{Chain, order_rests};
+use super::events::Events;
 use super::findings::Findings;
 use crate::Failure;
-use crate::kafka::Reader;
-use crate::output::{Answer, Paint, Progress};
+use crate::output::{Answer, Paint};
 use crate::settings::Stack;
-use cpq_avro::registry::RegistrySource;
 use cpq_avro::topics::{ORDER_EVENTS, QUOTE_EVENTS};
-use cpq_avro::{DecodeError, Decoder, Event, EventEnvelope, Record, Schemas};
+use cpq_avro::{Event, EventEnvelope};
 use cpq_domain::ids::QuoteId;
 use cpq_domain::order::OrderEvent;
-use rdkafka::Message;
-use rdkafka::message::BorrowedMessage;
 use serde::Serialize;
 use std::collections::HashMap;
-use std::sync::Arc;
-use tokio::runtime::Handle;
-
-/// Records between two lines of progress.
-const PROGRESS_EVERY: u64 = 1_000;
 
 /// What was proven.
 #[derive(Debug, Default, Serialize)]
@@ -33,78 +25,30 @@ struct Numbers {
 }
 
 pub async fn run(stack: &Stack, paint: Paint) -> Result<Answer, Failure> {
-    let brokers = stack.kafka_brokers()?;
-    let source = RegistrySource::new(&stack.schema_registry_url()?).map_err(Failure::because("the schema registry"))?;
-    let schemas = Schemas::load().map_err(Failure::because("this build is broken"))?;
-    // Ids come from the registry alone: this proof asks nothing of Postgres.
-    let decoder = Decoder::new(schemas, &HashMap::new(), Arc::new(source));
-    let runtime = Handle::current();
-    let proof = move || Proof::new(Reader::connect(&brokers)?, decoder, runtime).run();
-    let (numbers, findings) =
-        tokio::task::spawn_blocking(proof).await.map_err(Failure::because("the proof was cut off"))??;
+    let events = Events::connect(stack)?;
+    let proof = tokio::task::spawn_blocking(move || prove(&events));
+    let (numbers, findings) = proof.await.map_err(Failure::because("the proof was cut off"))??;
     let Numbers { quotes, quote_events, accepted, orders } = &numbers;
     let proven = format!("{quote_events} events of {quotes} quotes, {accepted} acceptances, {orders} orders");
     findings.answer(&proven, &numbers, paint)
 }
 
-/// The proof while it runs.
-struct Proof {
-    reader: Reader,
-    decoder: Decoder,
-    runtime: Handle,
-    chains: HashMap<String, Chain>,
-    numbers: Numbers,
-    findings: Findings,
-}
-
-impl Proof {
-    fn new(reader: Reader, decoder: Decoder, runtime: Handle) -> Self {
-        let (chains, numbers, findings) = (HashMap::new(), Numbers::default(), Findings::default());
-        Self { reader, decoder, runtime, chains, numbers, findings }
+fn prove(events: &Events) -> Result<(Numbers, Findings), Failure> {
+    let (mut numbers, mut findings) = (Numbers::default(), Findings::default());
+    let mut chains = HashMap::new();
+    // Orders rest on quotes, so the quotes' topic is read whole before.
+    for topic in [QUOTE_EVENTS, ORDER_EVENTS] {
+        events.each(&events.stretches(topic)?, |place, read| {
+            let judged = read.and_then(|(envelope, event)| judge(&mut chains, &mut numbers, &envelope, &event));
+            if let Err(fault) = judged {
+                findings.add(place.to_string(), fault);
+            }
+            Ok(())
+        })?;
     }
-
-    fn run(mut self) -> Result<(Numbers, Findings), Failure> {
-        let partitions = self.reader.topics()?;
-        // Orders rest on quotes, so the quotes' topic is read whole before.
-        for topic in [QUOTE_EVENTS, ORDER_EVENTS] {
-            let count =
-                partitions.get(topic).copied().ok_or_else(|| Failure::failed(format!("there is no topic {topic}")))?;
-            let stretches = self.reader.stretches(&[(topic.to_owned(), count)], None)?;
-            let (progress, mut read) = (Progress::start(), 0_u64);
-            let Self { reader, decoder, runtime, chains, numbers, findings } = &mut self;
-            reader.read(&stretches, |message| {
-                read += 1;
-                if read.is_multiple_of(PROGRESS_EVERY) {
-                    progress.say(&format!("{topic}: {read} records"));
-                }
-                let judged = match decode(decoder, runtime, message)? {
-                    Ok(Record::Event(envelope, event)) => judge(chains, numbers, &envelope, &event),
-                    Ok(_) => Err("this is no event".to_owned()),
-                    Err(fault) => Err(fault),
-                };
-                if let Err(fault) = judged {
-                    findings.add(format!("{topic}[{}]@{}", message.partition(), message.offset()), fault);
-                }
-                Ok(())
-            })?;
-        }
-        self.numbers.quotes = self.chains.len();
-        self.numbers.accepted = self.chains.values().filter(|chain| chain.sold().is_some()).count();
-        Ok((self.numbers, self.findings))
-    }
-}
-
-/// The record; the inner error is the record's own fault.
-fn decode(
-    decoder: &Decoder,
-    runtime: &Handle,
-    message: &BorrowedMessage<'_>,
-) -> Result<Result<Record, String>, Failure> {
-    match runtime.block_on(decoder.decode(message.payload().unwrap_or_default())) {
-        Ok(record) => Ok(Ok(record)),
-        Err(error @ DecodeError::Poison { .. }) => Ok(Err(error.to_string())),
-        Err(error @ DecodeError::RegistryUnavailable { .. }) => Err(Failure::failed(error.to_string())),
-    }
+    numbers.quotes = chains.len();
+    numbers.accepted = chains.values().filter(|chain| chain.sold().is_some()).count();
+    Ok((numbers, findings))
 }
 
 fn judge(

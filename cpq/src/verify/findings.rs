@@ -33,6 +33,12 @@ impl Findings {
         }
     }
 
+    /// Takes over what another part of the proof has found.
+    pub fn absorb(&mut self, other: Self) {
+        self.count += other.count;
+        self.kept.extend(other.kept.into_iter().take(MAX_KEPT.saturating_sub(self.kept.len())));
+    }
+
     pub fn any(&self) -> bool {
         self.count > 0
     }

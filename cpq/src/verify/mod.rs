@@ -3,12 +3,15 @@
 
 mod audit;
 mod chain;
+mod events;
 mod evidence;
+mod facts;
 mod findings;
 mod outsider;
 mod price;
 mod sequence;
 mod topic;
+mod views;
 
 use crate::Failure;
 use crate::output::{Answer, Paint};
@@ -25,6 +28,10 @@ pub struct VerifyArgs {
 #[derive(Subcommand, Clone, Debug)]
 enum VerifyCommand {
     Topic(topic::TopicArgs),
+    /// Compares every event on its topic with the recorded transition, and every transition with its event.
+    Facts,
+    /// Makes every view again from offset 0, beside the live ones, and compares them row by row.
+    Views,
     /// Makes every stored price again from its trace, and checks the trace's hash.
     Price,
     /// Chains every audit entry again from its content, and looks for decisions without an entry.
@@ -37,6 +44,8 @@ enum VerifyCommand {
 pub async fn run(args: &VerifyArgs, stack: &Stack, paint: Paint) -> Result<Answer, Failure> {
     match &args.command {
         VerifyCommand::Topic(args) => topic::run(args, stack, paint).await,
+        VerifyCommand::Facts => facts::run(stack, paint).await,
+        VerifyCommand::Views => views::run(stack, paint).await,
         VerifyCommand::Price => price::run(&stack.db()?, paint).await,
         VerifyCommand::Audit => audit::run(&stack.db()?, paint).await,
         VerifyCommand::Evidence => evidence::run(stack, paint).await,

@@ -6,6 +6,7 @@ pub mod ledger;
 pub mod migration;
 pub mod parked;
 pub mod proofs;
+pub mod rebuild;
 pub mod schemas;
 pub mod story;
 pub mod tenants;

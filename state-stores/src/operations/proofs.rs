@@ -84,3 +84,35 @@ pub async fn price_page(tx: &mut Tx, after: (&str, &str, i32)) -> Result<Vec<Sto
     .await?;
     Ok(rows)
 }
+
+/// What the log records of a transition, without its evidence.
+#[derive(Clone, Debug, FromRow)]
+pub struct StoredTransition {
+    pub tenant_id: String,
+    pub aggregate_type: String,
+    pub aggregate_id: String,
+    pub aggregate_sequence: i64,
+    pub event_id: String,
+    pub payload: Json<serde_json::Value>,
+}
+
+/// The next page of transitions after the given (tenant, aggregate, sequence), in that order.
+pub async fn transition_page(tx: &mut Tx, after: (&str, &str, i64)) -> Result<Vec<StoredTransition>, StoreError> {
+    let rows = sqlx::query_as(
+        "select tenant_id, aggregate_type, aggregate_id, aggregate_sequence, event_id, payload from cpq.transition_log \
+         where (tenant_id, aggregate_id, aggregate_sequence) > ($1, $2, $3) \
+         order by tenant_id, aggregate_id, aggregate_sequence limit $4",
+    )
+    .bind(after.0)
+    .bind(after.1)
+    .bind(after.2)
+    .bind(PAGE)
+    .fetch_all(tx.connection())
+    .await?;
+    Ok(rows)
+}
+
+/// Messages that wait in the outbox.
+pub async fn pending_messages(tx: &mut Tx) -> Result<i64, StoreError> {
+    Ok(sqlx::query_scalar("select count(*) from cpq.outbox_event").fetch_one(tx.connection()).await?)
+}
