@@ -1,5 +1,8 @@
 //! A CRM: posts commands with idempotency keys, reads what became of them.
 
+use crate::history::History;
+use crate::operator;
+use crate::settings::variable;
 use reqwest::{Method, StatusCode};
 use serde_json::Value;
 use std::time::{Duration, Instant};
@@ -14,6 +17,8 @@ pub struct Crm {
     http: reqwest::Client,
     base: String,
     token: String,
+    /// Where what is sent and told is recorded, and as whose.
+    record: Option<(History, String, String)>,
 }
 
 /// An answer as it came.
@@ -34,16 +39,26 @@ pub struct Request<'a> {
     pub correlation_id: &'a str,
     pub idempotency_key: Option<String>,
     pub if_match: Option<u64>,
+    /// `Prefer: respond-async`: answered as soon as it is accepted.
+    pub respond_async: bool,
 }
 
 impl<'a> Request<'a> {
     /// A command with a new idempotency key.
     pub fn command(method: Method, path: &'a str, correlation_id: &'a str, body: Value) -> Self {
         let idempotency_key = Some(Ulid::generate().to_string());
-        Self { method, path, body: Some(body), correlation_id, idempotency_key, if_match: None }
+        Self { method, path, body: Some(body), correlation_id, idempotency_key, if_match: None, respond_async: false }
     }
     pub fn get(path: &'a str, correlation_id: &'a str) -> Self {
-        Self { method: Method::GET, path, body: None, correlation_id, idempotency_key: None, if_match: None }
+        Self {
+            method: Method::GET,
+            path,
+            body: None,
+            correlation_id,
+            idempotency_key: None,
+            if_match: None,
+            respond_async: false,
+        }
     }
 }
 
@@ -51,12 +66,21 @@ impl Crm {
     /// `base` is `http://host:port`.
     pub fn new(base: &str, token: String) -> Result<Self, String> {
         let http = reqwest::Client::builder().timeout(TIMEOUT).build().map_err(|e| e.to_string())?;
-        Ok(Self { http, base: base.to_owned(), token })
+        Ok(Self { http, base: base.to_owned(), token, record: None })
+    }
+
+    /// A client of the running stack for this person, whose commands are recorded.
+    pub fn recorded(tenant: &str, actor: &str, roles: &[&str], history: &History) -> Result<Self, String> {
+        let base = format!("http://{}", variable("CPQ_HTTP_ADDR")?);
+        let mut crm = Self::new(&base, operator::token(tenant, actor, roles)?)?;
+        crm.record = Some((history.clone(), tenant.to_owned(), actor.to_owned()));
+        Ok(crm)
     }
 
     /// Sends one request and reads its answer whole.
     pub async fn send(&self, request: &Request<'_>) -> Result<Answer, String> {
         let began = Instant::now();
+        let sent = self.record.as_ref().and_then(|(history, tenant, actor)| history.sent(tenant, actor, request));
         let mut built = self
             .http
             .request(request.method.clone(), format!("{}{}", self.base, request.path))
@@ -68,6 +92,9 @@ impl Crm {
         if let Some(revision) = request.if_match {
             built = built.header("If-Match", format!("\"{revision}\""));
         }
+        if request.respond_async {
+            built = built.header("Prefer", "respond-async");
+        }
         if let Some(body) = &request.body {
             built = built.json(body);
         }
@@ -76,6 +103,10 @@ impl Crm {
         let replayed = response.headers().contains_key("Idempotency-Replayed");
         let text = response.text().await.map_err(|e| e.to_string())?;
         let body = serde_json::from_str(&text).unwrap_or(Value::String(text));
-        Ok(Answer { status: status.as_u16(), body, replayed, elapsed: began.elapsed() })
+        let answer = Answer { status: status.as_u16(), body, replayed, elapsed: began.elapsed() };
+        if let (Some((history, ..)), Some(sent)) = (&self.record, &sent) {
+            history.told(sent, &answer);
+        }
+        Ok(answer)
     }
 }

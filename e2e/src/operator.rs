@@ -1,23 +1,14 @@
 //! The operator's command line `cpq`, run as an operator runs it: tokens and traces.
 
+use crate::settings::program;
 use serde_json::Value;
-use std::path::PathBuf;
 use std::process::Command;
 
-/// The built `cpq` beside this program.
-fn cpq() -> Result<PathBuf, String> {
-    let own = std::env::current_exe().map_err(|e| e.to_string())?;
-    let folders = own.ancestors().skip(1).take(2);
-    folders
-        .map(|folder| folder.join("cpq"))
-        .find(|path| path.is_file())
-        .ok_or_else(|| "the program `cpq` is not built: cargo build --workspace --bins".to_owned())
-}
-
 fn run(arguments: &[&str]) -> Result<String, String> {
-    let output = Command::new(cpq()?).args(arguments).output().map_err(|e| e.to_string())?;
+    let output = Command::new(program("cpq")?).args(arguments).output().map_err(|e| e.to_string())?;
     if !output.status.success() {
-        return Err(format!("cpq {}: {}", arguments.join(" "), String::from_utf8_lossy(&output.stderr).trim()));
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
+        return Err(format!("cpq {}: {}{}", arguments.join(" "), text(&output.stdout), text(&output.stderr)));
     }
     Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
@@ -43,7 +34,29 @@ pub fn trace(correlation_id: &str) -> Result<Vec<Value>, String> {
     Ok(story["steps"].as_array().cloned().unwrap_or_default())
 }
 
-/// Proves what is stored or published: `topic`, `price`, `audit` or `evidence`.
+/// How far everything is behind, as `cpq lag` judges it; its text and whether it is an alert.
+pub fn lag(max_seconds: u32) -> Result<(String, bool), String> {
+    let arguments = ["lag", "--behind", "--max-seconds", &max_seconds.to_string()];
+    let output = Command::new(program("cpq")?).args(arguments).output().map_err(|e| e.to_string())?;
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    match output.status.code() {
+        Some(code @ (0 | 1)) if !text.is_empty() => Ok((text, code == 1)),
+        _ => Err(format!("cpq lag: {}", String::from_utf8_lossy(&output.stderr).trim())),
+    }
+}
+
+/// What is not at its end yet; `None` if nothing is under way.
+pub fn behind() -> Result<Option<String>, String> {
+    /// Longer than any test runs: what is asked is how much waits, not for how long.
+    const PATIENCE_SECONDS: &str = "86400";
+    let text = run(&["--output", "json", "lag", "--behind", "--max-seconds", PATIENCE_SECONDS])?;
+    let lag: Value = serde_json::from_str(&text).map_err(|e| format!("cpq lag: {e}"))?;
+    let waiting = ["/outboxPending", "/deferredCommands/count", "/unstartedProcesses/count", "/parkedKeys"];
+    let none = waiting.iter().all(|place| lag.pointer(place) == Some(&Value::from(0)));
+    Ok((!none || lag["partitions"] != Value::Array(vec![])).then(|| lag.to_string()))
+}
+
+/// Proves what is stored or published: `topic`, `facts`, `views`, `price`, `audit` or `evidence`.
 pub fn verify(what: &str) -> Result<String, String> {
     run(&["verify", what])
 }

@@ -68,7 +68,7 @@ pub async fn run(args: &LagArgs, stack: &Stack, paint: Paint) -> Result<Answer, 
         tokio::task::spawn_blocking(move || partitions::measure(&Reader::connect(&brokers)?, expected(stored)?));
     let partitions = asked.await.map_err(Failure::because("the question to Kafka was cut off"))??;
     let (outbox, deferred_commands, unstarted_processes, parked_keys) = waits;
-    let report = Report {
+    let mut report = Report {
         partitions,
         outbox_pending: outbox.rows,
         outbox_oldest_seconds: outbox.oldest_seconds,
@@ -78,7 +78,10 @@ pub async fn run(args: &LagArgs, stack: &Stack, paint: Paint) -> Result<Answer, 
         max_seconds: args.max_seconds,
     };
     let findings = report.findings();
-    Ok(Answer::new(&report, text(&report, &findings, args.behind, paint))?.finding_if(!findings.is_empty()))
+    if args.behind {
+        report.partitions.retain(|partition| partition.records != 0);
+    }
+    Ok(Answer::new(&report, text(&report, &findings, paint))?.finding_if(!findings.is_empty()))
 }
 
 type Waits = (Backlog, Waiting, Waiting, usize);
@@ -114,10 +117,10 @@ fn expected(stored: Vec<ConsumerPosition>) -> Result<Vec<Position>, Failure> {
     Ok(positions)
 }
 
-fn text(report: &Report, findings: &[String], only_behind: bool, paint: Paint) -> String {
+fn text(report: &Report, findings: &[String], paint: Paint) -> String {
     let mut table = Table::new(&["CONSUMER", "TOPIC", "PARTITION", "POSITION", "END", "LAG", "SECONDS"]);
     let limit = f64::from(report.max_seconds);
-    for p in report.partitions.iter().filter(|p| !only_behind || p.records != 0) {
+    for p in &report.partitions {
         let style = match p.finding(limit) {
             Some(_) => Style::Red,
             None if p.records > 0 => Style::Yellow,

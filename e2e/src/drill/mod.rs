@@ -1,0 +1,103 @@
+//! Failure drills against the running stack: each breaks something while deals are on their way, says what was
+//! seen, mends it, and asks the history checker. Rows of the fault catalogue are named by number.
+
+mod broker;
+mod kills;
+mod order_worker;
+
+use crate::checker;
+use crate::history::History;
+use crate::load::{self, Load};
+use std::collections::HashSet;
+
+/// A drill by its name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Drill {
+    /// Fault 51.
+    AcceptQuoteTimeout,
+    /// Fault 24.
+    BrokerDown,
+    /// Faults 1, 2, 7, 8, 13, 16.
+    KillServices,
+    /// Fault 34.
+    RedisDown,
+    /// Fault 35.
+    EngineDown,
+    /// Fault 17.
+    PostgresRestart,
+}
+
+impl Drill {
+    pub const ALL: [Self; 6] = [
+        Self::AcceptQuoteTimeout,
+        Self::BrokerDown,
+        Self::KillServices,
+        Self::RedisDown,
+        Self::EngineDown,
+        Self::PostgresRestart,
+    ];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::AcceptQuoteTimeout => "accept-quote-timeout",
+            Self::BrokerDown => "broker-down",
+            Self::KillServices => "kill-services",
+            Self::RedisDown => "redis-down",
+            Self::EngineDown => "engine-down",
+            Self::PostgresRestart => "postgres-restart",
+        }
+    }
+
+    pub fn about(self) -> &'static str {
+        match self {
+            Self::AcceptQuoteTimeout => "the order worker is down when a quote is accepted (fault 51)",
+            Self::BrokerDown => "Kafka is down while commands come in (fault 24)",
+            Self::KillServices => "gateway, streams and bridge are killed in mid-flight (faults 1, 2, 7, 8, 13, 16)",
+            Self::RedisDown => "Redis is gone for a while (fault 34)",
+            Self::EngineDown => "the workflow engine is gone for a while (fault 35)",
+            Self::PostgresRestart => "PostgreSQL is restarted in immediate mode (fault 17)",
+        }
+    }
+
+    pub fn by_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|drill| drill.name() == name)
+    }
+
+    /// Runs it, with so many deals of load where it has load. Gives the checker's report.
+    pub async fn run(self, deals: usize) -> Result<String, String> {
+        let history = History::default();
+        let quotes = match self {
+            Self::AcceptQuoteTimeout => order_worker::run(&history).await?,
+            Self::BrokerDown => broker::run(&history, deals).await?,
+            Self::KillServices => kills::services(&history, deals).await?,
+            Self::RedisDown => kills::part(&history, deals, "redis").await?,
+            Self::EngineDown => kills::part(&history, deals, "engine").await?,
+            Self::PostgresRestart => kills::part(&history, deals, "postgres").await?,
+        };
+        say(&format!("waiting until the orders of {} quotes are fulfilled", quotes.len()));
+        let crm = load::sales(&history)?;
+        let mut orders = HashSet::new();
+        for quote in &quotes {
+            if !orders.insert(load::fulfilled(&crm, quote).await?) {
+                return Err(format!("{quote} shares its order with another quote"));
+            }
+        }
+        say("everything is fulfilled; asking the history checker");
+        checker::check(&history).await?.verdict()
+    }
+}
+
+/// Tells what happens.
+fn say(what: &str) {
+    println!("drill: {what}");
+}
+
+/// Starts the load and waits until it is well under way.
+async fn under_load(history: &History, deals: usize) -> Result<Load, String> {
+    /// The load's clients.
+    const CLIENTS: usize = 8;
+    let load = Load::start(CLIENTS, deals, history)?;
+    load.reaches(deals / 10).await?;
+    say(&format!("{deals} deals of {CLIENTS} clients are on their way"));
+    Ok(load)
+}
