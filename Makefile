@@ -21,8 +21,8 @@ demo: up ## play the whole way from quote to fulfilled order, and show it
 test: ## all checks and tests, on a stack of their own beside a running one
 	@deploy/test.sh
 
-bench: up ## measure ratios against floors of the same run; target/bench/report.json and report.md
-	@deploy/stack.sh run bench
+bench: ## measure ratios against floors of the same run; target/bench/report.json and report.md
+	@deploy/bench.sh
 
 drill: up ## run a failure drill against the running stack: make drill NAME=...
 	@deploy/stack.sh run drill $(NAME)

@@ -2,6 +2,7 @@
 //! processes, as the demo, the drills, the benchmarks and the end-to-end tests use them.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
+pub mod bench;
 pub mod checker;
 pub mod crm;
 pub mod deal;

@@ -73,3 +73,27 @@ impl Drop for Own {
         let _ = self.child.wait();
     }
 }
+
+/// CPU seconds that a process has used so far, in user and system mode.
+pub fn cpu_seconds(pid: u32) -> Result<f64, String> {
+    /// `sysconf(_SC_CLK_TCK)`: 100 on every Linux that this runs on.
+    const TICKS_PER_SECOND: f64 = 100.0;
+    /// Of the fields after the name, which may hold spaces: `utime` and `stime` (proc(5), 14 and 15).
+    const TIMES: [usize; 2] = [11, 12];
+    let path = format!("/proc/{pid}/stat");
+    let stat = std::fs::read_to_string(&path).map_err(|e| format!("{path}: {e}"))?;
+    let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
+    let ticks = TIMES.map(|n| fields.get(n).and_then(|text| text.parse::<f64>().ok()));
+    match ticks {
+        [Some(user), Some(system)] => Ok((user + system) / TICKS_PER_SECOND),
+        _ => Err(format!("{path} is not as proc(5) says")),
+    }
+}
+
+/// The pid of a process of the stack.
+pub fn pid_of(name: &str) -> Result<u32, String> {
+    let path = format!("{}/run/{name}.pid", crate::settings::variable("CPQ_STACK_DIR")?);
+    let text = std::fs::read_to_string(&path).map_err(|e| format!("{path}: {e}"))?;
+    let pid = text.split_whitespace().next().and_then(|pid| pid.parse().ok());
+    pid.ok_or_else(|| format!("{path} holds no pid"))
+}

@@ -1,0 +1,69 @@
+//! `make bench`: measures the product against floors on the running stack; writes target/bench.
+
+use clap::{Parser, ValueEnum};
+use cpq_e2e::bench::report::Report;
+use cpq_e2e::bench::{Extent, accept, latency, relay};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Measure ratios of the product to floors of the same run. Stops and starts services of the stack, and throws away
+/// commands that are not yet published: for a stack of its own (`make bench` makes one).
+#[derive(Parser)]
+struct Arguments {
+    /// Which; all by default.
+    #[arg(long, value_enum, value_delimiter = ',')]
+    only: Vec<Which>,
+    /// Turns of product and floor.
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..=100))]
+    repeats: u16,
+    /// Seconds of one turn of one side.
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=600))]
+    seconds: u64,
+    /// Where the report goes.
+    #[arg(long, default_value = "target/bench")]
+    out: PathBuf,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Which {
+    R1,
+    R2,
+    R3,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    match measure(&arguments).await {
+        Ok(page) => {
+            println!("\n{}", page.display());
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("bench: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn measure(arguments: &Arguments) -> Result<PathBuf, String> {
+    let extent = Extent { repeats: usize::from(arguments.repeats), seconds: arguments.seconds };
+    let wanted = |which| arguments.only.is_empty() || arguments.only.contains(&which);
+    let mut ratios = Vec::new();
+    if wanted(Which::R2) {
+        println!("bench: R2, latency ...");
+        ratios.extend(latency::measure(extent).await?);
+    }
+    if wanted(Which::R1) {
+        println!("bench: R1, commands accepted ...");
+        ratios.push(accept::measure(extent).await?);
+    }
+    if wanted(Which::R3) {
+        println!("bench: R3, relay ...");
+        ratios.push(relay::measure(extent).await?);
+    }
+    ratios.sort_by_key(|ratio| ratio.id);
+    let report = Report::new(ratios)?;
+    println!("\n{}", report.table());
+    report.write(&arguments.out)
+}
