@@ -303,7 +303,7 @@ mod tests {
     }
 
     #[test]
-    fn projection_consumer_handles_duplicate_event() {
+    fn an_event_that_is_shown_already_changes_nothing() {
         let mut views = views();
         views.apply(&envelope(1), &created()).unwrap();
         let once = row(&views);
@@ -313,7 +313,7 @@ mod tests {
     }
 
     #[test]
-    fn consumer_ignores_older_aggregate_revision() {
+    fn an_older_event_changes_nothing() {
         let mut views = views();
         views.apply(&envelope(1), &created()).unwrap();
         views.apply(&envelope(2), &withdrawn()).unwrap();
