@@ -1,7 +1,7 @@
 //! The command line as people type it: every command with its options.
 
 use crate::output::OutputFormat;
-use crate::{dlq, fallout, import, lag, migrate, schemas, settings, token, topics, trace, verify, workflow};
+use crate::{dlq, fallout, import, lag, migrate, replay, schemas, settings, token, topics, trace, verify, workflow};
 use clap::{Parser, Subcommand};
 
 /// The operator's command line of CPQ Streams.
@@ -28,6 +28,7 @@ pub enum Command {
     Trace(trace::TraceArgs),
     Lag(lag::LagArgs),
     Verify(verify::VerifyArgs),
+    Replay(replay::ReplayArgs),
     Dlq(dlq::DlqArgs),
     Fallout(fallout::FalloutArgs),
 }

@@ -12,6 +12,7 @@ mod lag;
 mod migrate;
 mod operator;
 pub mod output;
+mod replay;
 mod schemas;
 mod settings;
 mod span;
@@ -63,6 +64,7 @@ async fn answer(cli: &Cli) -> Result<Answer, Failure> {
         Command::Lag(args) => lag::run(args, &stack, paint).await,
         Command::Dlq(args) => dlq::run(args, &stack, paint).await,
         Command::Verify(args) => verify::run(args, &stack, paint).await,
+        Command::Replay(args) => replay::run(args, &stack, paint).await,
         Command::Fallout(args) => fallout::run(args, &stack, paint).await,
     }
 }

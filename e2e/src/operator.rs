@@ -2,6 +2,7 @@
 
 use crate::settings::program;
 use serde_json::Value;
+use std::path::Path;
 use std::process::Command;
 
 fn run(arguments: &[&str]) -> Result<String, String> {
@@ -54,6 +55,17 @@ pub fn behind() -> Result<Option<String>, String> {
     let waiting = ["/outboxPending", "/deferredCommands/count", "/unstartedProcesses/count", "/parkedKeys"];
     let none = waiting.iter().all(|place| lag.pointer(place) == Some(&Value::from(0)));
     Ok((!none || lag["partitions"] != Value::Array(vec![])).then(|| lag.to_string()))
+}
+
+/// Imports the reference data in this folder.
+pub fn import(folder: &Path) -> Result<String, String> {
+    run(&["import", &folder.display().to_string()])
+}
+
+/// Prices stored quotes again; what would differ.
+pub fn replay_price(arguments: &[&str]) -> Result<Value, String> {
+    let text = run(&[&["--output", "json", "replay", "price"], arguments].concat())?;
+    serde_json::from_str(&text).map_err(|e| format!("cpq replay price: {e}"))
 }
 
 /// Proves what is stored or published: `topic`, `facts`, `views`, `price`, `audit` or `evidence`.

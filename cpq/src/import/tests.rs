@@ -1,3 +1,5 @@
+//! What `cpq import` finds wrong in a folder of reference data, and what it leaves alone.
+
 use super::*;
 use pretty_assertions::assert_eq;
 use rstest::rstest;

@@ -1,3 +1,5 @@
+//! Tokens of the development issuer, judged as the gateway judges them, and the keys they rest on.
+
 use super::*;
 use clap::Parser;
 use jsonwebtoken::{Algorithm, DecodingKey, Validation, jwk::JwkSet};

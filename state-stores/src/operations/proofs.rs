@@ -116,3 +116,35 @@ pub async fn transition_page(tx: &mut Tx, after: (&str, &str, i64)) -> Result<Ve
 pub async fn pending_messages(tx: &mut Tx) -> Result<i64, StoreError> {
     Ok(sqlx::query_scalar("select count(*) from cpq.outbox_event").fetch_one(tx.connection()).await?)
 }
+
+/// A revision that was priced.
+#[derive(Clone, Debug, FromRow)]
+pub struct PricedRevision {
+    pub tenant_id: String,
+    pub quote_id: String,
+    pub revision: i32,
+}
+
+/// The next page of priced revisions after the given (tenant, quote, revision), in that order; of one tenant or
+/// all, made since then or ever.
+pub async fn priced_since(
+    tx: &mut Tx,
+    tenant: Option<&str>,
+    since: Option<OffsetDateTime>,
+    after: (&str, &str, i32),
+) -> Result<Vec<PricedRevision>, StoreError> {
+    let rows = sqlx::query_as(
+        "select tenant_id, quote_id, revision from cpq.quote_price_result \
+         where (tenant_id, quote_id, revision) > ($1, $2, $3) and ($4::text is null or tenant_id = $4) \
+           and ($5::timestamptz is null or created_at >= $5) order by tenant_id, quote_id, revision limit $6",
+    )
+    .bind(after.0)
+    .bind(after.1)
+    .bind(after.2)
+    .bind(tenant)
+    .bind(since)
+    .bind(PAGE)
+    .fetch_all(tx.connection())
+    .await?;
+    Ok(rows)
+}

@@ -1,3 +1,5 @@
+//! The evidence chain of a deal made by the core, whole and with each link broken.
+
 use super::*;
 use cpq_domain::approval::{ApprovalPolicy, PolicyInputs};
 use cpq_domain::catalog::{Catalog, CatalogSource};
