@@ -109,7 +109,7 @@ async fn approval_sla_timer_escalates() {
 /// The order of things: the quote's command decides and commits, and the engine's task follows it, never the
 /// other way about.
 #[tokio::test(flavor = "multi_thread")]
-async fn approval_completion_calls_quote_command() {
+async fn the_engine_s_tasks_follow_what_the_quote_has_decided() {
     let bench = Bench::open().await;
     let approval = approval(&[(SalesManager, 1), (Finance, 2), (SalesDirector, 2)]);
     bench.command(start(&approval)).await;

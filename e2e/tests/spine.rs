@@ -62,28 +62,62 @@ async fn a_deal_goes_from_quote_to_fulfilled_order() {
     .unwrap();
 }
 
-#[tokio::test]
-async fn a_manager_approves_a_discount_in_the_worklist() {
-    let mut deal = deal("manager");
+/// A deal whose discount a manager must approve.
+async fn submitted(name: &str) -> Deal {
+    let mut deal = deal(name);
     deal.create("acct-1002", "USD", 12).await.unwrap();
     deal.configure(seats("20")).await.unwrap();
     deal.price("12").await.unwrap();
     deal.submit().await.unwrap();
+    deal
+}
+
+/// A task that is completed in the worklist is a command on its quote; the engine's task follows the decision.
+#[tokio::test]
+async fn approval_completion_calls_quote_service_command() {
+    let mut deal = submitted("manager").await;
     let answer = deal.decide("approver", "APPROVE").await.unwrap();
     assert_eq!(answer["quote"]["status"], "APPROVED");
-    deal.facts(&["QuoteApprovalStarted", "UserTaskCreated", "QuoteApprovalStepDecided", "QuoteApproved"])
-        .await
-        .unwrap();
+    deal.facts(&[
+        "QuoteApprovalStarted",
+        "UserTaskCreated",
+        "CompleteTask",
+        "QuoteApprovalStepDecided",
+        "QuoteApproved",
+        "UserTaskCompleted",
+    ])
+    .await
+    .unwrap();
+}
+
+#[tokio::test]
+async fn workflow_task_completion_checks_tenant_and_assignee() {
+    let mut deal = submitted("assignee").await;
+    deal.people.insert("assignee", crm("carol", &["approver"]));
+    let elsewhere = Crm::new(&base(), operator::token("tenant-globex", "ivan", &["approver"]).unwrap()).unwrap();
+    deal.people.insert("elsewhere", elsewhere);
+    deal.facts(&["QuoteApprovalStarted"]).await.unwrap();
+    let path = format!("/quotes/{}", deal.quote);
+    let quote = deal.people["sales"].send(&Request::get(&path, "test-assignee")).await.unwrap();
+    let request = quote.body["approval"]["approvalRequestId"].as_str().unwrap();
+    let task = format!("/workflow-tasks/{request}.SALES_MANAGER");
+    let (claim, completion) = (format!("{task}/claim"), format!("{task}/completion"));
+    deal.command("assignee", "claim", Method::POST, &claim, json!({}), 200).await.unwrap();
+
+    let revision = deal.revision;
+    let body = json!({"decision": "APPROVE", "reasonCode": "WITHIN_AUTHORITY", "observedQuoteRevision": revision});
+    for (who, status, code) in [("elsewhere", 404, "TASK_NOT_FOUND"), ("approver", 409, "TASK_CLAIMED")] {
+        let answer = deal.command(who, "complete", Method::POST, &completion, body.clone(), status).await.unwrap();
+        assert_eq!(answer["errorCode"], code);
+    }
+    let answer = deal.command("assignee", "complete", Method::POST, &completion, body, 200).await.unwrap();
+    assert_eq!(answer["quote"]["status"], "APPROVED");
 }
 
 #[tokio::test]
 async fn a_requester_cannot_approve_own_quote_when_four_eyes_required() {
-    let mut deal = deal("four-eyes");
+    let mut deal = submitted("four-eyes").await;
     deal.people.insert("approver", crm("alice", &["approver"]));
-    deal.create("acct-1002", "USD", 12).await.unwrap();
-    deal.configure(seats("20")).await.unwrap();
-    deal.price("12").await.unwrap();
-    deal.submit().await.unwrap();
     let path = format!("/quotes/{}/approval-decisions", deal.quote);
     let body = json!({"decision": "APPROVE", "reasonCode": "MINE", "quoteRevision": deal.revision});
     let answer = deal.command("approver", "approve own quote", Method::POST, &path, body, 403).await.unwrap();

@@ -1,3 +1,5 @@
+//! What publishing accepts and refuses, and what a compiled catalog answers.
+
 use super::condition::{Conditions, Subject};
 use super::value::{Facts, Typed, is_date};
 use super::*;

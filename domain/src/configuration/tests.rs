@@ -1,3 +1,5 @@
+//! Faults of form and of catalog, and what a valid configuration keeps.
+
 use super::*;
 use crate::catalog::CatalogSource;
 use pretty_assertions::assert_eq;

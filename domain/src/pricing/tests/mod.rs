@@ -1,3 +1,5 @@
+//! Prices: by rule, by property, replayed from their traces, and refused. Here is the deal that they vary.
+
 mod faults;
 mod properties;
 mod reference_data;
