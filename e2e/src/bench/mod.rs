@@ -2,6 +2,7 @@
 //! taking turns. Absolute figures drift with the machine; ratios tell.
 
 pub mod accept;
+pub mod commercial;
 mod floor;
 mod http;
 pub mod latency;

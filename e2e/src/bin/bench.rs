@@ -2,7 +2,7 @@
 
 use clap::{Parser, ValueEnum};
 use cpq_e2e::bench::report::Report;
-use cpq_e2e::bench::{Extent, accept, latency, relay};
+use cpq_e2e::bench::{Extent, accept, commercial, latency, relay};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -29,6 +29,8 @@ enum Which {
     R1,
     R2,
     R3,
+    /// Configuration and pricing.
+    C,
 }
 
 #[tokio::main]
@@ -50,6 +52,10 @@ async fn measure(arguments: &Arguments) -> Result<PathBuf, String> {
     let extent = Extent { repeats: usize::from(arguments.repeats), seconds: arguments.seconds };
     let wanted = |which| arguments.only.is_empty() || arguments.only.contains(&which);
     let mut ratios = Vec::new();
+    if wanted(Which::C) {
+        println!("bench: C1, C2, configuration and pricing ...");
+        ratios.extend(commercial::measure(extent)?);
+    }
     if wanted(Which::R2) {
         println!("bench: R2, latency ...");
         ratios.extend(latency::measure(extent).await?);
