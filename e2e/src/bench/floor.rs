@@ -29,7 +29,7 @@ pub async fn statement_like_the_gateways() -> Result<String, String> {
                aggregate_type, aggregate_id, correlation_id, received_at) values (%L, :a || %L, %L, %L, :b || %L, %L, %L, %L || :a, %L, now()) \
                on conflict on constraint command_idempotency do nothing returning command_id) \
                insert into cpq.outbox_event (tenant_id, shard, topic, message_key, message_id, aggregate_type, headers, value) \
-               select %L, mod(:a, 64), %L, %L || :a, command_id, %L, %L, %L from c;', \
+               select %L, mod(:a::bigint, 64), %L, %L || :a, command_id, %L, %L, %L from c;', \
              c.tenant_id, left(c.command_id, 8), c.operation, c.actor_id, left(c.idempotency_key, 8), c.fingerprint, c.aggregate_type, \
              left(c.aggregate_id, 2), c.correlation_id, o.tenant_id, o.topic, left(o.message_key, 2), o.aggregate_type, o.headers, o.value) \
              from cpq.command c join cpq.outbox_event o on o.message_id = c.command_id limit 1",

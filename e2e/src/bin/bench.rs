@@ -2,7 +2,7 @@
 
 use clap::{Parser, ValueEnum};
 use cpq_e2e::bench::report::Report;
-use cpq_e2e::bench::{Extent, accept, commercial, latency, relay};
+use cpq_e2e::bench::{Extent, Ratio, accept, commercial, latency, relay};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -51,22 +51,38 @@ async fn main() -> ExitCode {
 async fn measure(arguments: &Arguments) -> Result<PathBuf, String> {
     let extent = Extent { repeats: usize::from(arguments.repeats), seconds: arguments.seconds };
     let wanted = |which| arguments.only.is_empty() || arguments.only.contains(&which);
-    let mut ratios = Vec::new();
+    let mut ratios: Vec<Ratio> = Vec::new();
+    // Told as they come: a later one may fail.
+    let tell = |ratios: &[Ratio]| {
+        for Ratio { id, ratio, spread: [low, high], unit, numerator, denominator, .. } in ratios {
+            println!(
+                "bench: {id} = {ratio:.2} ({low:.2} – {high:.2}), {:.1} to {:.1} {unit}",
+                numerator.median, denominator.median
+            );
+        }
+    };
     if wanted(Which::C) {
         println!("bench: C1, C2, configuration and pricing ...");
         ratios.extend(commercial::measure(extent)?);
+        tell(&ratios);
     }
     if wanted(Which::R2) {
         println!("bench: R2, latency ...");
-        ratios.extend(latency::measure(extent).await?);
+        let measured = latency::measure(extent).await?;
+        tell(&measured);
+        ratios.extend(measured);
     }
     if wanted(Which::R1) {
         println!("bench: R1, commands accepted ...");
-        ratios.push(accept::measure(extent).await?);
+        let measured = accept::measure(extent).await?;
+        tell(std::slice::from_ref(&measured));
+        ratios.push(measured);
     }
     if wanted(Which::R3) {
         println!("bench: R3, relay ...");
-        ratios.push(relay::measure(extent).await?);
+        let measured = relay::measure(extent).await?;
+        tell(std::slice::from_ref(&measured));
+        ratios.push(measured);
     }
     ratios.sort_by_key(|ratio| ratio.id);
     let report = Report::new(ratios)?;
