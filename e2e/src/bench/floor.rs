@@ -44,7 +44,7 @@ pub fn pgbench(script: &str, clients: usize, seconds: u64) -> Result<f64, String
     let url = Url::parse(&variable("CPQ_DATABASE_URL")?).map_err(|e| e.to_string())?;
     let mut file = tempfile::NamedTempFile::new().map_err(|e| e.to_string())?;
     let ids = "\\set a random(100000000000000000, 999999999999999999)\n\\set b random(100000000000000000, 999999999999999999)\n";
-    write!(file, "{ids}{script}\n").map_err(|e| e.to_string())?;
+    writeln!(file, "{ids}{script}").map_err(|e| e.to_string())?;
     let output = Command::new("pgbench")
         .args(["--no-vacuum", "--protocol=prepared", "--jobs=2"])
         .arg(format!("--client={clients}"))
