@@ -42,8 +42,9 @@ impl Default for Timing {
     fn default() -> Self {
         Self {
             sweep: Duration::from_secs(1),
-            // A task whose lock runs out is not announced to a poll that waits already: a short poll finds it.
-            long_poll: Duration::from_secs(2),
+            // A poll that waits already is not told of a task whose lock runs out, nor of one that was made while
+            // the poll was being put in the engine's queue: a short poll finds them.
+            long_poll: Duration::from_millis(500),
             lock: Duration::from_secs(15),
             attempts: 3,
             retry_pause: Duration::from_secs(5),
