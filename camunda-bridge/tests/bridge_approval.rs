@@ -7,7 +7,9 @@ mod engine_support;
 
 use bridge_support::deals::{approval, start};
 use bridge_support::{Bench, eventually};
-use camunda_bridge::engine::{EngineError, JobQuery, StartProcess, UserTask, UserTaskQuery, Variables};
+use camunda_bridge::engine::{
+    EngineError, ExternalTaskQuery, JobQuery, StartProcess, UserTask, UserTaskQuery, Variables,
+};
 use cpq_avro::{Command, topics};
 use cpq_domain::approval::ApprovalLevel::{self, Finance, SalesDirector, SalesManager};
 use cpq_domain::ids::TaskId;
@@ -238,6 +240,29 @@ async fn of_two_instances_of_one_approval_only_one_has_effects() {
     }
     assert_eq!(tasks_of(&bench, &approval).await, 1);
     assert_eq!(bench.fact_names(key(&approval)).await, ["ProcessStarted", "UserTaskCreated"]);
+    bench.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bridge_that_ends_leaves_no_task_locked() {
+    let mut bench = Bench::open().await;
+    // Its polls wait at the engine by now.
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    bench.ask_to_end();
+    let process_key = bench.stage.process("quote-approval");
+    let approval = approval(&[(SalesManager, 1)]);
+    let start = StartProcess {
+        process_key: &process_key,
+        business_key: key(&approval),
+        variables: Variables::new().with_text("tenantId", bench.tenant.as_str()).unwrap().with_long("groupCount", 1),
+    };
+    let instance = bench.stage.engine.start_process(&start).await.unwrap().id;
+    bench.ended().await;
+    // Long enough for a poll that was left behind to have locked it.
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let query = ExternalTaskQuery { process_instance_id: Some(&instance), ..ExternalTaskQuery::default() };
+    let tasks = bench.stage.engine.external_tasks(&query).await.unwrap();
+    assert_eq!(tasks.iter().map(|task| task.lock_expiration_time).collect::<Vec<_>>(), [None]);
     bench.close().await;
 }
 

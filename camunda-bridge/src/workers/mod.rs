@@ -119,10 +119,12 @@ async fn group(
             () = shutdown.cancelled() => break,
             held = free_permits(&permits, concurrency) => held,
         };
-        let fetched = tokio::select! {
-            () = shutdown.cancelled() => break,
-            fetched = fetch(&bridge, &worker, topics, held.len()) => fetched,
-        };
+        // Never dropped while it waits: the engine would lock tasks for a poll that nobody hears. It is short, and what
+        // it brings during shutdown is given back below.
+        let fetched = fetch(&bridge, &worker, topics, held.len()).await;
+        if shutdown.is_cancelled() {
+            break;
+        }
         while working.try_join_next().is_some() {}
         match fetched {
             Ok(tasks) => {

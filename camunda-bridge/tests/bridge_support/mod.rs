@@ -119,15 +119,25 @@ impl Bench {
         }
     }
 
-    /// Ends the loops as SIGTERM would, and removes everything.
-    pub async fn close(mut self) {
+    /// Asks every bridge to end, as SIGTERM would.
+    pub fn ask_to_end(&self) {
         self.stop.cancel();
+    }
+
+    /// Waits until every bridge that was asked has ended.
+    pub async fn ended(&mut self) {
         for Running { runtime, loops } in self.running.drain(..) {
             for ended in loops {
                 ended.await.unwrap();
             }
             runtime.shutdown_background();
         }
+    }
+
+    /// Ends the loops as SIGTERM would, and removes everything.
+    pub async fn close(mut self) {
+        self.ask_to_end();
+        self.ended().await;
         self.bridge.db.close().await;
         self.stage.close().await;
     }
