@@ -3,7 +3,7 @@
 
 use cpq_state_stores::notifications::{self, Notification};
 use cpq_state_stores::{Db, StoreError};
-use lettre::message::Mailbox;
+use lettre::message::{Mailbox, header::ContentType};
 use lettre::{Address, AsyncSmtpTransport, AsyncTransport, Message, Tokio1Executor};
 use std::sync::Arc;
 use std::time::Duration;
@@ -76,11 +76,15 @@ fn mail(notification: &Notification, from: &Mailbox, domain: &str) -> Result<Mes
     let recipient = &notification.recipient;
     let address = if recipient.contains('@') { recipient.clone() } else { format!("{recipient}@{domain}") };
     let address: Address = address.parse().map_err(|e| format!("'{address}' is not a mail address: {e}"))?;
+    // An id ends with its recipient, who may be an address; a Message-ID has one @ (RFC 5322, 3.6.4).
+    let id = notification.notification_id.replace('@', ".");
     Message::builder()
         .from(from.clone())
         .to(Mailbox::new(None, address))
         .subject(&notification.subject)
-        .message_id(Some(format!("<{}.{}@{domain}>", notification.notification_id, notification.tenant_id)))
+        .message_id(Some(format!("<{id}.{}@{domain}>", notification.tenant_id)))
+        // People have names in every script: without it a reader may take the text for ASCII.
+        .header(ContentType::TEXT_PLAIN)
         .body(notification.body.clone())
         .map_err(|e| e.to_string())
 }

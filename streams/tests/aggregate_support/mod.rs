@@ -32,9 +32,9 @@ const ACCOUNT: &str = "acct-1";
 #[derive(Clone)]
 pub struct Sent {
     pub meta: CommandMeta,
-    aggregate_type: AggregateType,
-    id: String,
-    command: Command,
+    pub aggregate_type: AggregateType,
+    pub id: String,
+    pub command: Command,
 }
 
 impl Sent {
