@@ -5,6 +5,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
 pub mod admin;
+mod allocator;
 pub mod backoff;
 pub mod config;
 pub mod consumer;

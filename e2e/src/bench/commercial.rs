@@ -2,11 +2,13 @@
 //! of a quote with the catalog.
 
 use super::{Extent, Question, Ratio, Target, Turn};
+// The services' allocator.
 use cpq_domain::catalog::{Catalog, CatalogSource};
 use cpq_domain::configuration::{LineRequest, configure};
 use cpq_domain::moment::Moment;
 use cpq_domain::pricing::{PricingInput, PricingRequest, price};
 use cpq_domain::reference::{Customer, Tenant};
+use cpq_runtime as _;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
