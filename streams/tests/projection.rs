@@ -9,7 +9,7 @@ mod support;
 
 use aggregate_support::Sent;
 use cpq_avro::{Event, Record, topics};
-use cpq_domain::approval::ApprovalLevel::{SalesDirector, SalesManager};
+use cpq_domain::approval::ApprovalLevel::{Finance, SalesDirector, SalesManager};
 use cpq_domain::command::{Claims, Role};
 use cpq_domain::ids::TenantId;
 use cpq_runtime::processor::{AfterCommit, Delivery, Processor as _, StepError};
@@ -135,7 +135,7 @@ async fn a_changed_configuration_takes_price_and_approval_out_of_the_workspace()
 
 const TASKS: &str = "select jsonb_build_array(candidate_role, status, assignee, \
     round(extract(epoch from due_at - created_at) / 3600)) \
-    from cpq.approval_worklist_view order by approval_order";
+    from cpq.approval_worklist_view order by approval_order, candidate_role desc";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_worklist_opens_a_task_when_those_before_it_have_approved() {
@@ -167,6 +167,31 @@ async fn the_worklist_opens_a_task_when_those_before_it_have_approved() {
     let query = "select jsonb_build_array(due_at = created_at + interval '24 hours', due_at > created_at + interval '24 hours') \
         from cpq.approval_worklist_view order by approval_order";
     assert_eq!(columns(&office, query).await, [["true", "false"], ["false", "true"]]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_worklist_opens_parallel_tasks_together_and_what_follows_after_the_last_of_them() {
+    let mut office = Office::open().await;
+    office.submitted_for(ACME, QUOTE, "500", 61, "25").await;
+    office.approval_started(ACME, QUOTE).await;
+    for (who, level) in [("bob", SalesManager), ("carol", SalesDirector), ("dave", Finance)] {
+        office.complete(ACME, QUOTE, who, level, "APPROVE").await;
+    }
+    let query = "select jsonb_build_array(candidate_role, status) from cpq.approval_worklist_view \
+        order by approval_order, candidate_role desc";
+    let story = story(&office, topics::QUOTE_EVENTS, query).await;
+    let statuses = [
+        ["OPEN", "WAITING", "WAITING", "WAITING"],
+        ["OPEN", "WAITING", "WAITING", "WAITING"],
+        ["COMPLETED", "OPEN", "OPEN", "WAITING"],
+        ["COMPLETED", "COMPLETED", "OPEN", "WAITING"],
+        ["COMPLETED", "COMPLETED", "COMPLETED", "OPEN"],
+    ];
+    for (told, [manager, director, finance, legal]) in story[3..].iter().zip(statuses) {
+        let rows = format!("SALES_MANAGER {manager} | SALES_DIRECTOR {director} | FINANCE {finance} | LEGAL {legal}");
+        assert_eq!(told.split_once(": ").unwrap().1, rows);
+    }
+    assert_eq!(story.len(), 3 + statuses.len());
 }
 
 #[tokio::test(flavor = "multi_thread")]

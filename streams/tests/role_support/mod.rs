@@ -87,9 +87,15 @@ impl Office {
     /// From nothing to a submitted quote over five seats; a discount over 10 % needs a manager, over 20 % a
     /// director after the manager.
     pub async fn submitted(&mut self, tenant: &str, quote: &str, discount: &str) {
+        self.submitted_for(tenant, quote, "5", 12, discount).await;
+    }
+
+    /// The same over so many seats and months; over 100,000 it needs finance beside the director, over 60 months
+    /// the lawyers after both.
+    pub async fn submitted_for(&mut self, tenant: &str, quote: &str, seats: &str, months: u32, discount: &str) {
         let create =
-            json!({"customerAccountId": ACCOUNT, "currency": "USD", "termMonths": 12, "priceListId": "standard"});
-        let line = json!({"lineNumber": "1", "productOfferingId": "seat", "quantity": "5", "action": "ADD"});
+            json!({"customerAccountId": ACCOUNT, "currency": "USD", "termMonths": months, "priceListId": "standard"});
+        let line = json!({"lineNumber": "1", "productOfferingId": "seat", "quantity": seats, "action": "ADD"});
         let configure = json!({"quoteRevision": 1, "lines": [line]});
         let price = json!({"quoteRevision": 2, "quoteDiscount": {"percent": discount, "reasonCode": "STRATEGIC"}});
         for (name, payload) in [("CreateQuote", create), ("ConfigureQuote", configure), ("PriceQuote", price)] {
@@ -277,7 +283,7 @@ fn authority(actor: &str, roles: &[ApprovalLevel], valid_to: Option<&str>) -> Ap
 }
 
 fn reference_data(tenant: &str) -> TenantImport {
-    use ApprovalLevel::{SalesDirector, SalesManager};
+    use ApprovalLevel::{Finance, SalesDirector, SalesManager};
     let catalog = json!({
         "catalogVersion": "1",
         "offerings": [{
@@ -306,6 +312,7 @@ fn reference_data(tenant: &str) -> TenantImport {
         approvers: vec![
             authority("bob", &[SalesManager], None),
             authority("carol", &[SalesManager, SalesDirector], None),
+            authority("dave", &[Finance], None),
             authority("erik", &[SalesManager], Some("2021-01-01T00:00:00Z")),
         ],
         catalog: CatalogRow {
