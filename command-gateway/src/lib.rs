@@ -12,7 +12,6 @@ pub mod exchange;
 pub mod form;
 pub mod gateway;
 pub mod headers;
-pub mod json;
 mod judge;
 mod numbers;
 pub mod openapi;

@@ -12,6 +12,7 @@ pub mod command;
 pub mod configuration;
 pub mod follow_up;
 pub mod ids;
+pub mod json;
 pub mod moment;
 pub mod money;
 #[cfg(feature = "openapi")]
@@ -22,4 +23,5 @@ pub mod pricing;
 pub mod quote;
 pub mod reference;
 pub mod rejection;
+mod shape;
 pub mod workflow;

@@ -4,9 +4,11 @@
 
 mod check;
 pub mod condition;
+mod read;
 mod source;
 pub mod value;
 
+pub use read::{MAX_DOCUMENT_BYTES, read};
 pub use source::*;
 
 use crate::configuration::CharacteristicValue;

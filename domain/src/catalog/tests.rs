@@ -75,6 +75,7 @@ use FieldCode::*;
 // The catalog and its offerings.
 #[case("/catalogVersion", json!(" "), "/catalogVersion", Required)]
 #[case("/catalogVersion", json!("a\u{0}"), "/catalogVersion", Pattern)]
+#[case("/catalogVersion", json!("9".repeat(129)), "/catalogVersion", OutOfRange)]
 #[case("/offerings/0/name", json!(""), "/offerings/0/name", Required)]
 #[case("/offerings/0/version", json!(""), "/offerings/0/version", Required)]
 #[case("/offerings/0/taxCategory", json!(""), "/offerings/0/taxCategory", Required)]
@@ -205,17 +206,97 @@ fn publishing_tells_all_faults_at_once() {
 }
 
 #[rstest]
-#[case("/offerings/0/colour", json!("red"))]
-#[case("/prices/0/currency", json!("XAU"))]
-#[case("/prices/0/currency", json!("usd"))]
-#[case("/prices/0/kind", json!("YEARLY"))]
-#[case("/prices/0/amount", json!(499.0))]
-#[case("/offerings/0/sellableFrom", json!("2026-01-01"))]
-#[case("/offerings/0/characteristics/1/default", json!(1.5))]
-fn a_catalog_of_another_shape_is_no_catalog(#[case] at: &str, #[case] value: Value) {
+// The catalog's own members.
+#[case("!/catalogVersion", Value::Null, "/catalogVersion", Required)]
+#[case("/catalogVersion", json!(2026), "/catalogVersion", WrongType)]
+#[case("!/offerings", Value::Null, "/offerings", Required)]
+#[case("/offerings", json!({}), "/offerings", WrongType)]
+#[case("/colour", json!("red"), "/colour", UnknownField)]
+// Offerings.
+#[case("/offerings/0", json!("fiber"), "/offerings/0", WrongType)]
+#[case("!/offerings/0/id", Value::Null, "/offerings/0/id", Required)]
+#[case("/offerings/0/id", json!(7), "/offerings/0/id", WrongType)]
+#[case("/offerings/0/colour", json!("red"), "/offerings/0/colour", UnknownField)]
+#[case("/offerings/0/sellableFrom", json!("2026-01-01"), "/offerings/0/sellableFrom", Pattern)]
+#[case("/offerings/0/segments", json!("SMB"), "/offerings/0/segments", WrongType)]
+#[case("/offerings/0/segments/0", json!(1), "/offerings/0/segments/0", WrongType)]
+#[case("/offerings/0/characteristics/0/type", json!("COLOUR"), "/offerings/0/characteristics/0/type", NotAllowed)]
+#[case("/offerings/0/characteristics/1/default", json!(1.5), "/offerings/0/characteristics/1/default", WrongType)]
+#[case("/offerings/0/characteristics/1/default", json!([]), "/offerings/0/characteristics/1/default", WrongType)]
+#[case("/offerings/0/characteristics/1/required", json!("yes"), "/offerings/0/characteristics/1/required", WrongType)]
+#[case("/offerings/0/children/0/min", json!(-1), "/offerings/0/children/0/min", OutOfRange)]
+#[case("/offerings/0/children/0/max", json!(1.5), "/offerings/0/children/0/max", WrongType)]
+// Rules.
+#[case("/rules/0/kind", json!("PREFERS"), "/rules/0/kind", NotAllowed)]
+#[case("/rules/0/scope", json!("TENANT"), "/rules/0/scope", NotAllowed)]
+#[case("!/rules/0/if", Value::Null, "/rules/0/if", Required)]
+#[case("!/rules/0/then/offeringId", Value::Null, "/rules/0/then/offeringId", Required)]
+// Prices.
+#[case("/prices/0/currency", json!("XAU"), "/prices/0/currency", Pattern)]
+#[case("/prices/0/currency", json!("usd"), "/prices/0/currency", Pattern)]
+#[case("/prices/0/kind", json!("YEARLY"), "/prices/0/kind", NotAllowed)]
+#[case("/prices/0/model", json!("AUCTION"), "/prices/0/model", NotAllowed)]
+#[case("/prices/0/amount", json!(499.0), "/prices/0/amount", WrongType)]
+#[case("/prices/0/amount", json!("1e3"), "/prices/0/amount", Pattern)]
+#[case("/prices/0/when", json!([]), "/prices/0/when", WrongType)]
+#[case("/prices/1/tiers/0/amount", Value::Null, "/prices/1/tiers/0/amount", WrongType)]
+#[case("!/prices/1/tiers/0/amount", Value::Null, "/prices/1/tiers/0/amount", Required)]
+#[case("!/prices/0/validFrom", Value::Null, "/prices/0/validFrom", Required)]
+// Adjustments.
+#[case("/adjustments/0/priority", json!("10"), "/adjustments/0/priority", WrongType)]
+#[case("/adjustments/0/priority", json!(9223372036854775808u64), "/adjustments/0/priority", OutOfRange)]
+#[case("/adjustments/0/kind", json!("BONUS"), "/adjustments/0/kind", NotAllowed)]
+#[case("/adjustments/0/value", json!(-10), "/adjustments/0/value", WrongType)]
+#[case("/adjustments/0/appliesTo/colour", json!("red"), "/adjustments/0/appliesTo/colour", UnknownField)]
+fn a_catalog_of_another_shape_is_no_catalog(
+    #[case] at: &str,
+    #[case] value: Value,
+    #[case] pointer: &str,
+    #[case] code: FieldCode,
+) {
     let mut document = base();
     set(&mut document, at, value);
-    assert!(serde_json::from_value::<CatalogSource>(document).is_err());
+    let found: Vec<_> = read(&document).unwrap_err().into_iter().map(|fault| (fault.pointer, fault.code)).collect();
+    assert_eq!(found, [(pointer.to_owned(), code)]);
+}
+
+#[test]
+fn the_faults_of_all_entries_are_told_at_once_and_several_of_one() {
+    let mut document = base();
+    set(&mut document, "/colour", json!("red"));
+    set(&mut document, "/offerings/0/name", json!(7));
+    set(&mut document, "/offerings/0/children/1/min", json!("none"));
+    set(&mut document, "/offerings/2/colour", json!("red"));
+    set(&mut document, "/prices/1/tiers/0/amount", json!(9));
+    set(&mut document, "!/adjustments/1/id", Value::Null);
+    let mut found: Vec<String> = read(&document).unwrap_err().into_iter().map(|fault| fault.pointer).collect();
+    found.sort();
+    let expected = [
+        "/adjustments/1/id",
+        "/colour",
+        "/offerings/0/children/1/min",
+        "/offerings/0/name",
+        "/offerings/2/colour",
+        "/prices/1/tiers/0/amount",
+    ];
+    assert_eq!(found, expected);
+}
+
+#[rstest]
+#[case(json!(null))]
+#[case(json!([]))]
+#[case(json!("catalog"))]
+fn what_is_no_object_is_no_catalog(#[case] document: Value) {
+    let found: Vec<_> = read(&document).unwrap_err().into_iter().map(|fault| (fault.pointer, fault.code)).collect();
+    assert_eq!(found, [(String::new(), WrongType)]);
+}
+
+#[test]
+fn a_document_with_the_shape_of_a_catalog_is_judged_and_compiled() {
+    assert_eq!(read(&base()).unwrap().version(), "2026.11");
+    let mut document = base();
+    set(&mut document, "/prices/0/offeringId", json!("ghost"));
+    assert_eq!(read(&document).unwrap_err()[0].pointer, "/prices/0/offeringId");
 }
 
 #[test]

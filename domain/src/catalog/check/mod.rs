@@ -23,6 +23,9 @@ use std::collections::{HashMap, HashSet};
 /// Names that conditions use for what is no characteristic.
 pub const RESERVED_NAMES: [&str; 3] = ["termMonths", "quantity", "segment"];
 
+/// Characters of a catalog version's name.
+const MAX_VERSION_LENGTH: usize = 128;
+
 /// What a sound catalog compiles to; conditions stand in the order of their entries.
 pub struct Checked {
     pub patterns: Patterns,
@@ -35,6 +38,10 @@ pub struct Checked {
 pub fn check(source: &CatalogSource) -> Result<Checked, Vec<FieldError>> {
     let mut faults = Faults::default();
     faults.text("/catalogVersion", &source.catalog_version);
+    if source.catalog_version.chars().count() > MAX_VERSION_LENGTH {
+        let detail = format!("has more than {MAX_VERSION_LENGTH} characters");
+        faults.add("/catalogVersion", FieldCode::OutOfRange, detail);
+    }
     let known = Known::of(&source.offerings);
     let patterns = offerings::check(source, &known, &mut faults);
     bundles::check(source, &mut faults);
