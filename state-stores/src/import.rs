@@ -2,6 +2,9 @@
 //! by the caller; that a published catalog never changes is held here.
 
 use crate::{StoreError, Tx};
+use cpq_domain::canonical;
+use cpq_domain::catalog::{self, Catalog};
+use cpq_domain::rejection::FieldError;
 use serde::Serialize;
 use serde_json::Value;
 use sqlx::{Row, types::Json};
@@ -48,9 +51,19 @@ pub struct ApproverRow {
 #[derive(Clone, Debug)]
 pub struct CatalogRow {
     pub catalog_version: String,
-    /// The contract's `catalog.json`.
+    /// The contract's `catalog.json`, as it was written.
     pub document: Value,
+    /// Does not depend on blanks or the order of keys.
     pub content_hash: String,
+}
+
+impl CatalogRow {
+    /// A catalog that may be published, with what it compiles to; or every fault of it.
+    pub fn checked(document: Value) -> Result<(Self, Catalog), Vec<FieldError>> {
+        let catalog = catalog::read(&document)?;
+        let content_hash = canonical::hash_document(&document);
+        Ok((Self { catalog_version: catalog.version().to_owned(), document, content_hash }, catalog))
+    }
 }
 
 /// What an import changed of one kind of row.
@@ -102,7 +115,8 @@ pub enum ImportError {
 /// no longer named go, as that is how they are revoked.
 pub async fn import_tenant(tx: &mut Tx, import: &TenantImport) -> Result<Changes, ImportError> {
     let tenant = write_tenant(tx, import).await?;
-    let (policy_changed, catalog_published) = (write_policy(tx, import).await?, publish_catalog(tx, import).await?);
+    let policy_changed = write_policy(tx, import).await?;
+    let catalog_published = publish_catalog(tx, &import.tenant_id, &import.catalog, &import.published_by).await?;
     let customers = write_customers(tx, import).await?;
     let approvers = write_approvers(tx, import).await?;
     let mut changes = Changes { tenant, customers, approvers, catalog_published, policy_changed, version: 0 };
@@ -145,18 +159,23 @@ async fn write_policy(tx: &mut Tx, import: &TenantImport) -> Result<bool, StoreE
     Ok(updated.rows_affected() > 0)
 }
 
-/// Publishes the catalog, unless the same is published. A version that is new becomes the tenant's newest.
-async fn publish_catalog(tx: &mut Tx, import: &TenantImport) -> Result<bool, ImportError> {
-    let catalog = &import.catalog;
+/// Publishes the catalog, unless the same is published. A version that is new becomes the tenant's newest. The
+/// caller holds the lock on the tenant's row.
+pub(crate) async fn publish_catalog(
+    tx: &mut Tx,
+    tenant_id: &str,
+    catalog: &CatalogRow,
+    published_by: &str,
+) -> Result<bool, ImportError> {
     let added = sqlx::query(
         "insert into cpq.catalog_version (tenant_id, catalog_version, document, content_hash, published_by) \
          values ($1, $2, $3, $4, $5) on conflict do nothing",
     )
-    .bind(&import.tenant_id)
+    .bind(tenant_id)
     .bind(&catalog.catalog_version)
     .bind(Json(&catalog.document))
     .bind(&catalog.content_hash)
-    .bind(&import.published_by)
+    .bind(published_by)
     .execute(tx.connection())
     .await
     .map_err(StoreError::from)?
@@ -164,7 +183,7 @@ async fn publish_catalog(tx: &mut Tx, import: &TenantImport) -> Result<bool, Imp
     if added == 0 {
         let row =
             sqlx::query("select content_hash from cpq.catalog_version where tenant_id = $1 and catalog_version = $2")
-                .bind(&import.tenant_id)
+                .bind(tenant_id)
                 .bind(&catalog.catalog_version)
                 .fetch_one(tx.connection())
                 .await
@@ -176,7 +195,7 @@ async fn publish_catalog(tx: &mut Tx, import: &TenantImport) -> Result<bool, Imp
         };
     }
     sqlx::query("update cpq.tenant set catalog_version = $2 where tenant_id = $1")
-        .bind(&import.tenant_id)
+        .bind(tenant_id)
         .bind(&catalog.catalog_version)
         .execute(tx.connection())
         .await
@@ -238,7 +257,8 @@ fn counted(written: &[bool], removed: u64) -> Changed {
     Changed { added, updated: written.len() as u64 - added, removed }
 }
 
-async fn raise_version(tx: &mut Tx, tenant: &str, raise: bool) -> Result<i64, StoreError> {
+/// Tells caches of what a tenant's row points at that it has changed; gives the version it has then.
+pub(crate) async fn raise_version(tx: &mut Tx, tenant: &str, raise: bool) -> Result<i64, StoreError> {
     let row = sqlx::query(
         "update cpq.tenant set version = version + case when $2 then 1 else 0 end, updated_at = case when $2 then now() else updated_at end \
          where tenant_id = $1 returning version",

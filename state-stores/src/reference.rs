@@ -9,6 +9,7 @@ use cpq_domain::reference::{Approver, Customer, Tenant};
 use moka::sync::Cache;
 use sqlx::{Row, types::Json};
 use std::{collections::HashMap, sync::Arc};
+use tokio::sync::OnceCell;
 
 /// Compiled catalogs kept in memory. A catalog of 20,000 offerings takes some 100 MB, a usual one under 1 MB.
 const MAX_CATALOGS: u64 = 64;
@@ -27,7 +28,7 @@ pub struct TenantReference {
 /// Compiled catalogs and policies, by what they were compiled from.
 #[derive(Clone)]
 pub struct ReferenceCache {
-    catalogs: Cache<(TenantId, String), Arc<Catalog>>,
+    catalogs: Cache<(TenantId, String), Arc<OnceCell<Arc<Catalog>>>>,
     policies: Cache<(TenantId, i64), Arc<ApprovalPolicy>>,
     built_in: Arc<ApprovalPolicy>,
 }
@@ -77,29 +78,54 @@ impl ReferenceCache {
         Ok(policy)
     }
 
-    /// The compiled catalog of that version; `None` if it was never published.
+    /// The compiled catalog of that version; `None` if it was never published. Whoever comes while it is being
+    /// compiled waits for it, so that many at once cost no more memory than one.
     pub async fn catalog(
         &self,
         tx: &mut Tx,
         tenant: &TenantId,
         version: &str,
     ) -> Result<Option<Arc<Catalog>>, StoreError> {
-        let key = (tenant.clone(), version.to_owned());
-        if let Some(catalog) = self.catalogs.get(&key) {
-            return Ok(Some(catalog));
+        let slot = self.catalogs.get_with((tenant.clone(), version.to_owned()), Arc::default);
+        match slot.get_or_try_init(|| compiled(tx, tenant, version)).await {
+            Ok(catalog) => Ok(Some(catalog.clone())),
+            Err(Uncompiled::Unpublished) => Ok(None),
+            Err(Uncompiled::Store(error)) => Err(error),
         }
-        let row = sqlx::query("select document from cpq.catalog_version where tenant_id = $1 and catalog_version = $2")
+    }
+
+    /// Keeps a catalog that was compiled to be published, once it is.
+    pub fn keep(&self, tenant: &TenantId, catalog: Catalog) {
+        let key = (tenant.clone(), catalog.version().to_owned());
+        self.catalogs.insert(key, Arc::new(OnceCell::new_with(Some(Arc::new(catalog)))));
+    }
+}
+
+/// Why there is no compiled catalog.
+enum Uncompiled {
+    Unpublished,
+    Store(StoreError),
+}
+
+/// Reads and compiles a catalog, beside the tasks of others: a large one takes a second.
+async fn compiled(tx: &mut Tx, tenant: &TenantId, version: &str) -> Result<Arc<Catalog>, Uncompiled> {
+    let row =
+        sqlx::query("select document::text from cpq.catalog_version where tenant_id = $1 and catalog_version = $2")
             .bind(tenant.as_str())
             .bind(version)
             .fetch_optional(tx.connection())
-            .await?;
-        let Some(row) = row else { return Ok(None) };
-        let Json(source): Json<CatalogSource> = row.try_get(0)?;
-        let compiled = Catalog::compile(source)
-            .map_err(|faults| StoreError::Corrupt(format!("catalog {version} of {tenant}: {faults:?}")))?;
-        let catalog = Arc::new(compiled);
-        self.catalogs.insert(key, catalog.clone());
-        Ok(Some(catalog))
+            .await
+            .map_err(|error| Uncompiled::Store(error.into()))?;
+    let document: String =
+        row.ok_or(Uncompiled::Unpublished)?.try_get(0).map_err(|error| Uncompiled::Store(error.into()))?;
+    let name = format!("catalog {version} of {tenant}");
+    let compile = move || {
+        let source: CatalogSource = serde_json::from_str(&document).map_err(|e| StoreError::corrupt(&name, e))?;
+        Catalog::compile(source).map_err(|faults| StoreError::Corrupt(format!("{name}: {faults:?}")))
+    };
+    match tokio::task::spawn_blocking(compile).await {
+        Ok(compiled) => compiled.map(Arc::new).map_err(Uncompiled::Store),
+        Err(panicked) => Err(Uncompiled::Store(StoreError::Corrupt(panicked.to_string()))),
     }
 }
 

@@ -17,22 +17,21 @@ pub fn document<T: DeserializeOwned>(file: &str, text: &str) -> Result<T, Fault>
 pub fn list<T: DeserializeOwned>(file: &str, text: &str) -> Result<Vec<T>, Vec<Fault>> {
     match document::<Vec<T>>(file, text) {
         Ok(list) => Ok(list),
-        Err(first) => Err(with_others::<T>(file, first, serde_json::from_str(text).ok().as_ref(), "")),
+        Err(first) => {
+            let list: Value = serde_json::from_str(text).unwrap_or_default();
+            let faults = element_faults::<T>(file, &list);
+            // Where no element is at fault, the document is.
+            Err(if faults.is_empty() { vec![first] } else { faults })
+        }
     }
 }
 
-/// The first fault of a document, or, where its elements have faults of their own, all of theirs.
-fn with_others<T: DeserializeOwned>(file: &str, first: Fault, list: Option<&Value>, prefix: &str) -> Vec<Fault> {
-    let faults = list.map(|list| element_faults::<T>(file, list, prefix)).unwrap_or_default();
-    if faults.is_empty() { vec![first] } else { faults }
-}
-
 /// The faults of a list's elements as `T`; what is no list has none here.
-pub fn element_faults<T: DeserializeOwned>(file: &str, list: &Value, prefix: &str) -> Vec<Fault> {
+fn element_faults<T: DeserializeOwned>(file: &str, list: &Value) -> Vec<Fault> {
     let elements = list.as_array().map(Vec::as_slice).unwrap_or_default();
     let fault = |(index, element): (usize, &Value)| {
         let error = serde_path_to_error::deserialize::<_, T>(element).err()?;
-        Some(Fault::new(file, pointer(&format!("{prefix}/{index}"), error.path()), error.inner().to_string()))
+        Some(Fault::new(file, pointer(&format!("/{index}"), error.path()), error.inner().to_string()))
     };
     elements.iter().enumerate().filter_map(fault).collect()
 }

@@ -4,17 +4,17 @@ use super::check;
 use super::fault::Fault;
 use super::json;
 use cpq_domain::approval::ApprovalPolicy;
-use cpq_domain::canonical;
-use cpq_domain::catalog::{Adjustment, Catalog, CatalogSource, Offering, PriceEntry, Rule};
+use cpq_domain::catalog::MAX_DOCUMENT_BYTES;
 use cpq_domain::reference::{Approver, Customer, Tenant};
+use cpq_domain::rejection::FieldError;
 use cpq_state_stores::import::{ApproverRow, CatalogRow, CustomerRow, TenantImport};
 use serde_json::Value;
 use std::collections::HashMap;
 use std::path::Path;
 use std::{fs, io};
 
-/// The largest file that is read. A catalog of 20,000 offerings has some 20 MB.
-pub const MAX_FILE_BYTES: u64 = 64 * 1024 * 1024;
+/// The largest file that is read: catalogs are the largest.
+pub const MAX_FILE_BYTES: u64 = MAX_DOCUMENT_BYTES as u64;
 
 /// Reads and validates one tenant's folder, which is named by the tenant's id.
 pub fn tenant(folder: &Path, tenant_id: &str, published_by: &str) -> Result<TenantImport, Vec<Fault>> {
@@ -112,32 +112,10 @@ fn value(text: &str) -> Value {
     serde_json::from_str(text).unwrap_or_default()
 }
 
-/// A catalog is kept as it was written; its hash does not depend on blanks or the order of keys.
 fn catalog(file: &str, text: &str) -> Result<CatalogRow, Vec<Fault>> {
-    let source: CatalogSource = json::document(file, text).map_err(|first| catalog_faults(file, text, first))?;
-    let catalog_version = source.catalog_version.clone();
-    Catalog::compile(source).map_err(|faults| {
-        let fault = |fault: cpq_domain::rejection::FieldError| Fault::new(file, fault.pointer, fault.detail);
-        faults.into_iter().map(fault).collect::<Vec<_>>()
-    })?;
-    let document = value(text);
-    Ok(CatalogRow { catalog_version, content_hash: canonical::hash(&document), document })
-}
-
-/// The faults of all entries; the first of the document if no single entry is at fault.
-fn catalog_faults(file: &str, text: &str, first: Fault) -> Vec<Fault> {
-    let document = value(text);
-    let mut faults = Vec::new();
-    let mut entries = |name: &str, faults_of: fn(&str, &Value, &str) -> Vec<Fault>| {
-        if let Some(list) = document.get(name) {
-            faults.extend(faults_of(file, list, &format!("/{name}")));
-        }
-    };
-    entries("offerings", json::element_faults::<Offering>);
-    entries("rules", json::element_faults::<Rule>);
-    entries("prices", json::element_faults::<PriceEntry>);
-    entries("adjustments", json::element_faults::<Adjustment>);
-    if faults.is_empty() { vec![first] } else { faults }
+    let document = cpq_domain::json::parse(text.as_bytes()).map_err(|detail| vec![Fault::new(file, "", detail)])?;
+    let fault = |fault: FieldError| Fault::new(file, fault.pointer, fault.detail);
+    CatalogRow::checked(document).map(|(row, _)| row).map_err(|faults| faults.into_iter().map(fault).collect())
 }
 
 fn policy(file: &str, text: &str) -> Result<String, Vec<Fault>> {

@@ -51,7 +51,7 @@ fn the_faults_of_all_files_are_reported_at_once() {
             "t/customers.json#/1",
             "t/approvers.json#",
             "t/catalog.json#/offerings/0/id",
-            "t/catalog.json#/prices/0",
+            "t/catalog.json#/prices/0/offeringId",
             "t/approval-policy.dmn#",
         ]
     );
@@ -64,6 +64,13 @@ fn a_catalog_that_does_not_compile_is_refused(#[case] catalog: &str) {
     write_file(&dir, "catalog.json", catalog);
     let faults = faults(&dir);
     assert!(!faults.is_empty() && faults.iter().all(|f| f.starts_with("t/catalog.json#/offerings/0")), "{faults:?}");
+}
+
+#[test]
+fn a_member_that_stands_twice_in_a_catalog_is_refused() {
+    let dir = folder();
+    write_file(&dir, "catalog.json", r#"{"catalogVersion":"1","catalogVersion":"2","offerings":[]}"#);
+    assert_eq!(faults(&dir), ["t/catalog.json#"]);
 }
 
 #[test]
