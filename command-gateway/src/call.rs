@@ -15,6 +15,7 @@ use cpq_state_stores::{StoreError, Tx};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use std::sync::Arc;
+use tokio::sync::SemaphorePermit;
 
 /// A request that has passed everything that needs no object.
 pub struct Call {
@@ -27,12 +28,14 @@ pub struct Call {
     pub received_at: Moment,
     /// Null for reads.
     pub body: Value,
-    /// SHA-256 of method, path and canonical body, defaults left out.
+    /// SHA-256 of method, path and canonical body, defaults left out. Zeros where nothing is changed.
     pub fingerprint: [u8; 32],
-    /// Empty for reads.
+    /// Empty where nothing is changed.
     pub idempotency_key: String,
     pub if_match: Option<IfMatch>,
     pub wait: Wait,
+    /// Held as long as a document is in hand.
+    pub place: Option<SemaphorePermit<'static>>,
 }
 
 impl Call {

@@ -8,7 +8,7 @@ use crate::exchange::Exchange;
 use crate::form;
 use crate::gateway::Gateway;
 use crate::headers;
-use crate::operation::{Body as BodyRule, Kind, MAX_PARAMETER, Operation, Precondition, Reply, Who};
+use crate::operation::{Body as BodyRule, Document, Kind, MAX_PARAMETER, Operation, Precondition, Reply, Who};
 use crate::problem::Problem;
 use axum::body::Body;
 use bytes::BytesMut;
@@ -24,11 +24,16 @@ use sha2::{Digest, Sha256};
 use std::sync::Arc;
 use std::time::Duration;
 use time::OffsetDateTime;
+use tokio::sync::SemaphorePermit;
 
 /// Largest body.
 pub const MAX_BODY_BYTES: usize = 1024 * 1024;
 /// A body that takes longer is given up.
 pub const BODY_TIMEOUT: Duration = Duration::from_secs(15);
+/// As [`BODY_TIMEOUT`], of a document, which may be many times as large.
+const DOCUMENT_TIMEOUT: Duration = Duration::from_secs(60);
+/// How long a document waits for those in hand.
+const PLACE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Of a body that is refused unread, so much is still taken from the client, so that it can read the answer.
 const MAX_DRAINED_BYTES: u64 = 8 * 1024 * 1024;
 /// And for so long.
@@ -78,6 +83,7 @@ async fn admitted(
         idempotency_key: String::new(),
         if_match: headers::if_match(&parts.headers),
         wait: headers::wait(&parts.headers),
+        place: None,
     };
     match operation.kind {
         Kind::Read => {
@@ -92,15 +98,62 @@ async fn admitted(
             span.record("idempotency_key", call.idempotency_key.as_str());
             check_role(operation, &call.caller)?;
             call.query = query(operation, parts.uri.query().unwrap_or_default())?;
-            call.fingerprint = fingerprint(exchange, &sent);
+            call.fingerprint = fingerprint(exchange, &canonical::to_string(&sent));
             call.body = form::check(rule.object(), &sent).map_err(Problem::invalid)?;
             if if_match == Precondition::Required && call.if_match.is_none() {
                 let detail = "Send If-Match with the ETag of the revision that you have read, such as \"4\".";
                 return Err(Problem::new(ErrorCode::IfMatchRequired, detail));
             }
         }
+        Kind::Check { body: object } => {
+            let sent = read_json(BodyRule::Required(object), parts, body).await?;
+            name_business_key(&call, &sent);
+            check_role(operation, &call.caller)?;
+            call.query = query(operation, parts.uri.query().unwrap_or_default())?;
+            call.body = form::check(object, &sent).map_err(Problem::invalid)?;
+        }
+        Kind::Document(document) => {
+            let allowed = check_role(operation, &call.caller);
+            // Who may not send such a document may not send a larger body than others either.
+            let max_bytes = if allowed.is_ok() { document.max_bytes } else { MAX_BODY_BYTES };
+            check_announced(parts, max_bytes)?;
+            call.place = Some(place(document).await?);
+            let bytes = read_bytes(body, max_bytes, DOCUMENT_TIMEOUT).await?;
+            let hash;
+            (call.body, hash) = parse_document(bytes).await?;
+            call.idempotency_key = headers::idempotency_key(&parts.headers)?;
+            span.record("idempotency_key", call.idempotency_key.as_str());
+            allowed?;
+            call.query = query(operation, parts.uri.query().unwrap_or_default())?;
+            call.fingerprint = fingerprint(exchange, &hash);
+        }
     }
     Ok(call)
+}
+
+/// A place for a document in hand, as soon as there is one.
+async fn place(document: &'static Document) -> Result<SemaphorePermit<'static>, Problem> {
+    match tokio::time::timeout(PLACE_TIMEOUT, document.places.acquire()).await {
+        Ok(Ok(place)) => Ok(place),
+        Ok(Err(_)) | Err(_) => Err(Problem::unavailable("Other documents are in hand: try again.")),
+    }
+}
+
+/// Parses and hashes beside the tasks of others: a large document takes a second.
+async fn parse_document(bytes: BytesMut) -> Result<(Value, String), Problem> {
+    let work = move || {
+        let value = json::parse(&bytes)?;
+        drop(bytes);
+        let hash = canonical::hash_document(&value);
+        Ok((value, hash))
+    };
+    match tokio::task::spawn_blocking(work).await {
+        Ok(parsed) => parsed.map_err(malformed),
+        Err(panicked) => {
+            tracing::error!(error = %panicked, "a document's task ended without an answer");
+            Err(Problem::new(ErrorCode::Internal, "The failure is in our log under this correlation id."))
+        }
+    }
 }
 
 fn check_role(operation: &Operation, caller: &Caller) -> Result<(), Problem> {
@@ -122,57 +175,64 @@ async fn read_json(rule: BodyRule, parts: &Parts, body: &mut Option<Body>) -> Re
     if let (BodyRule::Optional(_), true) = (rule, is_empty) {
         return Ok(Value::Object(serde_json::Map::new()));
     }
+    check_announced(parts, MAX_BODY_BYTES)?;
+    let bytes = read_bytes(body, MAX_BODY_BYTES, BODY_TIMEOUT).await?;
+    json::parse(&bytes).map_err(malformed)
+}
+
+/// What the headers say of the body: 415, 413.
+fn check_announced(parts: &Parts, max_bytes: usize) -> Result<(), Problem> {
     if !headers::is_json(&parts.headers) {
         return Err(Problem::new(
             ErrorCode::UnsupportedMediaType,
             "Send the body as Content-Type: application/json in UTF-8.",
         ));
     }
-    if content_length(parts).is_some_and(|length| length > MAX_BODY_BYTES as u64) {
-        return Err(too_large());
+    if content_length(parts).is_some_and(|length| length > max_bytes as u64) {
+        return Err(too_large(max_bytes));
     }
-    let bytes = match body.as_mut() {
-        Some(body) => read_bytes(body).await?,
-        None => BytesMut::new(),
-    };
-    *body = None;
-    json::parse(&bytes).map_err(|error| {
-        Problem::new(ErrorCode::MalformedRequest, format!("The body is not the JSON that is taken here: {error}."))
-    })
+    Ok(())
 }
 
-async fn read_bytes(body: &mut Body) -> Result<BytesMut, Problem> {
+/// The body's bytes. One that was read to its end is gone from `body`.
+async fn read_bytes(body: &mut Option<Body>, max_bytes: usize, time: Duration) -> Result<BytesMut, Problem> {
     let mut bytes = BytesMut::new();
+    let Some(frames) = body.as_mut() else { return Ok(bytes) };
     let read = async {
-        while let Some(frame) = body.frame().await {
+        while let Some(frame) = frames.frame().await {
             let frame = frame.map_err(|_| {
                 Problem::new(ErrorCode::MalformedRequest, "The body ended before its announced end.").closing()
             })?;
             if let Some(data) = frame.data_ref() {
-                if bytes.len() + data.len() > MAX_BODY_BYTES {
-                    return Err(too_large());
+                if bytes.len() + data.len() > max_bytes {
+                    return Err(too_large(max_bytes));
                 }
                 bytes.extend_from_slice(data);
             }
         }
         Ok(())
     };
-    match tokio::time::timeout(BODY_TIMEOUT, read).await {
+    match tokio::time::timeout(time, read).await {
         Ok(result) => result?,
         Err(_) => {
-            let detail = format!("The body did not arrive within {} s.", BODY_TIMEOUT.as_secs());
+            let detail = format!("The body did not arrive within {} s.", time.as_secs());
             return Err(Problem::new(ErrorCode::MalformedRequest, detail).closing());
         }
     }
+    *body = None;
     Ok(bytes)
+}
+
+fn malformed(error: String) -> Problem {
+    Problem::new(ErrorCode::MalformedRequest, format!("The body is not the JSON that is taken here: {error}."))
 }
 
 fn content_length(parts: &Parts) -> Option<u64> {
     parts.headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
-fn too_large() -> Problem {
-    Problem::new(ErrorCode::BodyTooLarge, format!("A body has at most {MAX_BODY_BYTES} bytes."))
+fn too_large(max_bytes: usize) -> Problem {
+    Problem::new(ErrorCode::BodyTooLarge, format!("Your body here has at most {max_bytes} bytes."))
 }
 
 /// Takes the rest of an unread body from the client, within bounds: most clients look at an answer only once
@@ -202,10 +262,10 @@ async fn leave_readable(problem: Problem, parts: &Parts, body: Option<Body>) -> 
     }
 }
 
-/// What makes two requests with one key the same.
-fn fingerprint(exchange: &Exchange, body: &Value) -> [u8; 32] {
+/// What makes two requests with one key the same: method, path, and the canonical body or its hash.
+fn fingerprint(exchange: &Exchange, body: &str) -> [u8; 32] {
     let mut hash = Sha256::new();
-    for part in [exchange.method.as_str(), &exchange.path, &canonical::to_string(body)] {
+    for part in [exchange.method.as_str(), &exchange.path, body] {
         hash.update((part.len() as u64).to_be_bytes());
         hash.update(part.as_bytes());
     }

@@ -70,14 +70,18 @@ fn describe(operation: &Operation, schemas: &mut Map<String, Value>) -> Value {
         "parameters": parameters_of(operation),
         "responses": responses(operation, schemas),
     });
-    if let Kind::Command { body, .. } = operation.kind {
-        let object = body.object();
-        let example: Value = serde_json::from_str(object.example).unwrap_or_default();
-        described["requestBody"] = json!({
-            "required": matches!(body, crate::operation::Body::Required(_)),
-            "content": {"application/json": {"schema": form::json_schema(object, schemas), "example": example}},
-        });
-    }
+    let (required, schema, example) = match operation.kind {
+        Kind::Command { body, .. } => {
+            let required = matches!(body, crate::operation::Body::Required(_));
+            (required, form::json_schema(body.object(), schemas), body.object().example)
+        }
+        Kind::Check { body } => (true, form::json_schema(body, schemas), body.example),
+        Kind::Document(document) => (true, (document.schema)(schemas), document.example),
+        Kind::Read => return described,
+    };
+    let example: Value = serde_json::from_str(example).unwrap_or_default();
+    described["requestBody"] =
+        json!({"required": required, "content": {"application/json": {"schema": schema, "example": example}}});
     described
 }
 
@@ -104,10 +108,16 @@ fn parameters_of(operation: &Operation) -> Vec<Value> {
         }
         json!({"name": parameter.name, "in": "query", "description": parameter.describes, "schema": schema})
     }));
-    if let Kind::Command { if_match, .. } = operation.kind {
+    if operation.is_idempotent() {
         parameters.push(reference("IdempotencyKey"));
-        parameters.push(reference(if if_match == Precondition::Required { "RequiredIfMatch" } else { "IfMatch" }));
-        parameters.push(reference("Prefer"));
+    }
+    match operation.kind {
+        Kind::Command { if_match, .. } => {
+            parameters.push(reference(if if_match == Precondition::Required { "RequiredIfMatch" } else { "IfMatch" }));
+            parameters.push(reference("Prefer"));
+        }
+        Kind::Check { .. } => parameters.push(reference("IfMatch")),
+        Kind::Document(_) | Kind::Read => {}
     }
     parameters.push(reference("CorrelationId"));
     parameters.push(reference("Traceparent"));
@@ -152,20 +162,19 @@ fn header_reference(name: &str) -> Value {
 
 fn responses(operation: &Operation, schemas: &mut Map<String, Value>) -> Value {
     let mut by_status: BTreeMap<u16, Value> = BTreeMap::new();
-    let is_command = matches!(operation.kind, Kind::Command { .. });
     for status in operation.success.iter().map(|success| success.status).collect::<BTreeSet<_>>() {
         let of_status: Vec<&Success> = operation.success.iter().filter(|success| success.status == status).collect();
-        by_status.insert(status, success(&of_status, is_command, schemas));
+        by_status.insert(status, success(&of_status, operation, schemas));
     }
     let mut codes: BTreeMap<u16, Vec<ErrorCode>> = BTreeMap::new();
     for code in operation.codes() {
         codes.entry(status_and_title(code).0.as_u16()).or_default().push(code);
     }
-    by_status.extend(codes.into_iter().map(|(status, codes)| (status, problem(status, &codes, operation, is_command))));
+    by_status.extend(codes.into_iter().map(|(status, codes)| (status, problem(status, &codes, operation))));
     json!(by_status.into_iter().map(|(status, response)| (status.to_string(), response)).collect::<Map<_, _>>())
 }
 
-fn success(of_status: &[&Success], is_command: bool, schemas: &mut Map<String, Value>) -> Value {
+fn success(of_status: &[&Success], operation: &Operation, schemas: &mut Map<String, Value>) -> Value {
     let describes: Vec<&str> = of_status.iter().map(|success| success.describes).collect();
     let mut headers = Map::new();
     headers.insert("X-Correlation-Id".to_owned(), header_reference("CorrelationId"));
@@ -175,8 +184,10 @@ fn success(of_status: &[&Success], is_command: bool, schemas: &mut Map<String, V
     if of_status.iter().any(|success| success.location) {
         headers.insert("Location".to_owned(), header_reference("Location"));
     }
-    if is_command {
+    if operation.is_idempotent() {
         headers.insert("Idempotency-Replayed".to_owned(), header_reference("IdempotencyReplayed"));
+    }
+    if matches!(operation.kind, Kind::Command { .. }) {
         headers.insert("Preference-Applied".to_owned(), header_reference("PreferenceApplied"));
     }
     let mut bodies = Vec::new();
@@ -194,13 +205,15 @@ fn success(of_status: &[&Success], is_command: bool, schemas: &mut Map<String, V
     json!({"description": describes.join(" Or: "), "headers": headers, "content": {media_type: {"schema": schema}}})
 }
 
-fn problem(status: u16, codes: &[ErrorCode], operation: &Operation, is_command: bool) -> Value {
+fn problem(status: u16, codes: &[ErrorCode], operation: &Operation) -> Value {
     let mut headers = Map::new();
     headers.insert("X-Correlation-Id".to_owned(), header_reference("CorrelationId"));
     match status {
         401 => headers.insert("WWW-Authenticate".to_owned(), header_reference("WWWAuthenticate")),
         429 | 503 => headers.insert("Retry-After".to_owned(), header_reference("RetryAfter")),
-        _ if is_command => headers.insert("Idempotency-Replayed".to_owned(), header_reference("IdempotencyReplayed")),
+        _ if operation.is_idempotent() => {
+            headers.insert("Idempotency-Replayed".to_owned(), header_reference("IdempotencyReplayed"))
+        }
         _ => None,
     };
     let names: Vec<&str> = codes.iter().map(|code| code.as_str()).collect();
@@ -237,6 +250,8 @@ fn example(code: ErrorCode, operation: &Operation) -> Value {
     if code == ErrorCode::ValidationFailed {
         let pointer = match operation.kind {
             Kind::Command { body, .. } => body.object().fields.first().map_or("", |field| field.name),
+            Kind::Check { body } => body.fields.first().map_or("", |field| field.name),
+            Kind::Document(_) => "",
             Kind::Read => operation.query.first().map_or("", |parameter| parameter.name),
         };
         example["errors"] =

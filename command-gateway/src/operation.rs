@@ -11,6 +11,7 @@ use cpq_domain::rejection::ErrorCode;
 use futures::future::BoxFuture;
 use http::Method;
 use serde_json::{Map, Value};
+use tokio::sync::Semaphore;
 use utoipa::{PartialSchema as _, ToSchema};
 
 /// An answer, or why there is none.
@@ -79,7 +80,7 @@ pub enum Who {
     Roles(&'static [Role]),
 }
 
-/// Whether an operation changes anything.
+/// What an operation does.
 #[derive(Clone, Copy)]
 pub enum Kind {
     /// Needs an Idempotency-Key; goes to the processors.
@@ -87,7 +88,23 @@ pub enum Kind {
         body: Body,
         if_match: Precondition,
     },
+    /// Answers what a command would, and changes nothing: no Idempotency-Key.
+    Check {
+        body: &'static Object,
+    },
+    /// Needs an Idempotency-Key; its handler checks the document and decides at once.
+    Document(&'static Document),
     Read,
+}
+
+/// A document of reference data, which may be much larger than a command.
+pub struct Document {
+    pub schema: SchemaOf,
+    /// One that is taken, as JSON text.
+    pub example: &'static str,
+    pub max_bytes: usize,
+    /// Places for documents in hand at once: each costs several times its size in memory.
+    pub places: Semaphore,
 }
 
 #[derive(Clone, Copy)]
@@ -173,6 +190,11 @@ pub fn page<T: ToSchema>(components: &mut Map<String, Value>) -> Value {
 }
 
 impl Operation {
+    /// Whether it changes something, and so needs an Idempotency-Key.
+    pub fn is_idempotent(&self) -> bool {
+        matches!(self.kind, Kind::Command { .. } | Kind::Document(_))
+    }
+
     /// Every code that this operation may answer, in the contract's order.
     pub fn codes(&self) -> Vec<ErrorCode> {
         use ErrorCode as E;
@@ -187,19 +209,21 @@ impl Operation {
         if !self.query.is_empty() {
             codes.push(E::ValidationFailed);
         }
-        if let Kind::Command { if_match, .. } = self.kind {
-            codes.extend([
+        if !matches!(self.kind, Kind::Read) {
+            let of_bodies = [
                 E::MalformedRequest,
-                E::IdempotencyKeyRequired,
                 E::PreconditionFailed,
                 E::BodyTooLarge,
                 E::UnsupportedMediaType,
                 E::ValidationFailed,
-                E::IdempotencyKeyReused,
-            ]);
-            if if_match == Precondition::Required {
-                codes.push(E::IfMatchRequired);
-            }
+            ];
+            codes.extend(of_bodies);
+        }
+        if self.is_idempotent() {
+            codes.extend([E::IdempotencyKeyRequired, E::IdempotencyKeyReused]);
+        }
+        if let Kind::Command { if_match: Precondition::Required, .. } = self.kind {
+            codes.push(E::IfMatchRequired);
         }
         codes.extend(self.errors);
         codes.sort_unstable();

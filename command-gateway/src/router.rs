@@ -135,7 +135,6 @@ mod tests {
     #[case("POST", "/quotes/Q-2026-000001/withdrawal")]
     #[case("POST", "/quotes/Q-2026-000001/clone")]
     #[case("GET", "/quotes/Q-2026-000001/revisions/1/diff/2")]
-    #[case("POST", "/catalog/versions")]
     #[case("PUT", "/delegations/d-1")]
     #[case("POST", "/orders/O-2026-000001/amendment")]
     #[case("GET", "/fallout-cases")]

@@ -1,7 +1,7 @@
 //! The OpenAPI documents of `contracts/openapi` are what the code says. `UPDATE_CONTRACTS=1` writes them anew.
-#![allow(clippy::unwrap_used, clippy::expect_used)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use command_gateway::operation::Tag;
+use command_gateway::operation::{Kind, Tag};
 use command_gateway::{openapi, routes::OPERATIONS};
 use serde_json::Value;
 use std::collections::BTreeSet;
@@ -73,24 +73,45 @@ fn every_command_documents_its_headers_statuses_and_an_example() {
         for status in ["401", "403", "429", "431", "500", "503"] {
             assert!(described["responses"].get(status).is_some(), "{} has no {status}", operation.id);
         }
-        if operation.method != http::Method::GET {
-            let parameters = described["parameters"].to_string();
-            assert!(parameters.contains("IdempotencyKey") && parameters.contains("IfMatch"), "{}", operation.id);
-            assert!(described["requestBody"]["content"]["application/json"]["example"].is_object(), "{}", operation.id);
-            for status in ["202", "400", "412", "413", "415", "422"] {
-                assert!(described["responses"].get(status).is_some(), "{} has no {status}", operation.id);
-            }
+        if operation.method == http::Method::GET {
+            continue;
+        }
+        assert!(described["requestBody"]["content"]["application/json"]["example"].is_object(), "{}", operation.id);
+        let parameters = described["parameters"].to_string();
+        let (headers, statuses): (&[&str], &[&str]) = match operation.kind {
+            Kind::Command { .. } => (&["IdempotencyKey", "IfMatch"], &["202", "400", "412", "413", "415", "422"]),
+            Kind::Check { .. } => (&["IfMatch"], &["200", "400", "412", "413", "415", "422"]),
+            Kind::Document(_) => (&["IdempotencyKey"], &["201", "400", "412", "413", "415", "422"]),
+            Kind::Read => panic!("{} reads by {}", operation.id, operation.method),
+        };
+        for header in headers {
+            assert!(parameters.contains(header), "{} has no {header}", operation.id);
+        }
+        assert_eq!(operation.is_idempotent(), parameters.contains("IdempotencyKey"), "{}", operation.id);
+        for status in statuses {
+            assert!(described["responses"].get(status).is_some(), "{} has no {status}", operation.id);
         }
     }
 }
 
 #[test]
 fn every_example_body_passes_its_own_form() {
-    use command_gateway::operation::Kind;
     for operation in OPERATIONS {
-        if let Kind::Command { body, .. } = operation.kind {
-            let example = serde_json::from_str(body.object().example).unwrap();
-            assert_eq!(command_gateway::form::check(body.object(), &example).err(), None, "{}", operation.id);
-        }
+        let form = match operation.kind {
+            Kind::Command { body, .. } => body.object(),
+            Kind::Check { body } => body,
+            Kind::Document(_) | Kind::Read => continue,
+        };
+        let example = serde_json::from_str(form.example).unwrap();
+        assert_eq!(command_gateway::form::check(form, &example).err(), None, "{}", operation.id);
     }
+}
+
+#[test]
+fn the_example_of_a_catalog_is_a_catalog() {
+    let example = serde_json::from_str(command_gateway::routes::catalog::versions::DOCUMENT.example).unwrap();
+    assert_eq!(
+        cpq_domain::catalog::read(&example).map(|catalog| catalog.version().to_owned()),
+        Ok("2026.12".to_owned())
+    );
 }

@@ -9,7 +9,6 @@ use cpq_domain::command::{Applied, Claims};
 use cpq_domain::ids::{CommandId, CorrelationId, TenantId};
 use cpq_domain::moment::Moment;
 use cpq_domain::rejection::{ErrorCode, Rejection};
-use serde::Serialize;
 use sqlx::Row;
 
 /// What such a command is about.
@@ -146,8 +145,7 @@ async fn record(
 }
 
 /// A published catalog version, without its content.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Clone, Debug, PartialEq)]
 pub struct PublishedCatalog {
     pub catalog_version: String,
     pub content_hash: String,

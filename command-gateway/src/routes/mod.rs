@@ -23,6 +23,7 @@ use http::Method;
 const SALES: Who = Who::Roles(&[Role::SalesRep]);
 const APPROVERS: Who = Who::Roles(&[Role::Approver]);
 const ORDER_MANAGERS: Who = Who::Roles(&[Role::OrderManager]);
+const CATALOG_ADMINS: Who = Who::Roles(&[Role::CatalogAdmin]);
 
 /// A command with a body; If-Match is honoured where it is sent.
 const fn command(body: &'static crate::form::Object) -> Kind {
@@ -471,6 +472,22 @@ pub static OPERATIONS: &[Operation] = &[
         )],
         errors: &[E::CustomerNotFound],
         handler: handler!(customers::timeline::handle),
+    },
+    Operation {
+        id: "publishCatalogVersion",
+        method: Method::POST,
+        path: "/catalog/versions",
+        tag: Tag::Catalog,
+        summary: "Publish a catalog version, which never changes",
+        who: CATALOG_ADMINS,
+        kind: Kind::Document(&catalog::versions::DOCUMENT),
+        query: &[],
+        success: &[
+            other(201, "The new version, which is the newest now.", schema::<catalog::versions::CatalogVersion>),
+            other(200, "The version that was there with the same content.", schema::<catalog::versions::CatalogVersion>),
+        ],
+        errors: &[E::CatalogVersionExists, E::CatalogInvalid],
+        handler: handler!(catalog::versions::publish),
     },
     Operation {
         id: "listOfferings",

@@ -1,3 +1,4 @@
 //! `/catalog`.
 
 pub mod offerings;
+pub mod versions;
