@@ -7,19 +7,17 @@ use command_gateway::config::GatewayConfig;
 use command_gateway::gateway::Gateway;
 use command_gateway::start::start;
 use cpq_avro::{AggregateType, Command, Decoder, Record, SchemaSource, Schemas, SourceError};
-use cpq_domain::approval::ApprovalPolicy;
 use cpq_domain::command::{Applied, CommandMeta, Decision};
 use cpq_domain::ids::{QuoteId, TenantId};
 use cpq_domain::moment::Moment;
 use cpq_domain::quote::{self, Quote, QuoteCommand};
-use cpq_domain::reference::{Customer, Tenant};
 use cpq_domain::rejection::Rejection;
 use cpq_runtime::config::Settings;
 use cpq_state_stores::aggregates::{self, QuoteRow};
 use cpq_state_stores::decisions::{self, OutcomeRow, TransitionRow};
 use cpq_state_stores::import::{CatalogRow, CustomerRow, TenantImport, import_tenant};
 use cpq_state_stores::operations::schemas::{RegisteredSchema, store_schemas};
-use cpq_state_stores::{Db, Tx};
+use cpq_state_stores::{Db, Tx, reference};
 use http::{HeaderMap, Request, StatusCode};
 use http_body_util::BodyExt as _;
 use jsonwebtoken::jwk::{Jwk, JwkSet};
@@ -195,21 +193,13 @@ impl World {
             jurisdiction: "US-CA".to_owned(),
             sales_owner_id: "sue".to_owned(),
         };
-        let catalog = json!({"catalogVersion": "1", "offerings": [
-            {"id": "fiber", "version": "1", "name": "Fiber", "segments": ["ENTERPRISE"], "sellableFrom": "2020-01-01T00:00:00Z", "taxCategory": "STANDARD"},
-            {"id": "voice", "version": "1", "name": "Voice", "segments": [], "sellableFrom": "2020-01-01T00:00:00Z", "taxCategory": "STANDARD"},
-            {"id": "retired", "version": "1", "name": "Retired", "segments": [], "sellableFrom": "2020-01-01T00:00:00Z", "sellableTo": "2021-01-01T00:00:00Z", "taxCategory": "STANDARD"},
-        ]});
+        let (catalog, _) = CatalogRow::checked(catalog("1")).unwrap();
         let import = TenantImport {
             tenant_id: self.tenant.clone(),
             document,
             customers: vec![customer(ACCOUNT, "Northwind", "ENTERPRISE"), customer(OTHER_ACCOUNT, "Contoso", "SMB")],
             approvers: Vec::new(),
-            catalog: CatalogRow {
-                catalog_version: "1".to_owned(),
-                content_hash: cpq_domain::canonical::hash(&catalog),
-                document: catalog,
-            },
+            catalog,
             approval_policy: None,
             published_by: "test".to_owned(),
         };
@@ -274,7 +264,7 @@ impl World {
         let key = (self.tenant_id(), id.to_string());
         let state = aggregates::load_quotes::<Quote>(&mut tx, std::slice::from_ref(&key)).await.unwrap().remove(&key);
         let now = Moment::new(OffsetDateTime::now_utc());
-        let decision = self.judge(state.as_ref(), command, meta, now);
+        let decision = self.judge(&mut tx, state.as_ref(), command, meta, now).await;
         let (events, result) = match decision {
             Ok(Decision::Applied { events, outcome }) => (events, Ok(outcome)),
             Ok(Decision::Deferred { .. }) => return,
@@ -293,33 +283,35 @@ impl World {
         tx.commit().await.unwrap();
     }
 
-    fn judge(
+    async fn judge(
         &self,
+        tx: &mut Tx,
         state: Option<&Quote>,
         command: &QuoteCommand,
         meta: &CommandMeta,
         now: Moment,
     ) -> Result<Decision<quote::QuoteEvent, cpq_domain::follow_up::FollowUp>, Rejection> {
-        let tenant: Tenant = serde_json::from_value(
-            json!({"tenantId": self.tenant, "name": "Test", "defaultCurrency": "USD", "taxRates": []}),
-        )
-        .unwrap();
-        let customer = Customer {
-            customer_account_id: ACCOUNT.into(),
-            name: "Northwind".to_owned(),
-            segment: "ENTERPRISE".to_owned(),
-            jurisdiction: "US-CA".to_owned(),
-            sales_owner_id: "sue".into(),
+        let (references, id) = (&self.stage.gateway.references, self.tenant_id());
+        let tenant = references.tenants(tx, std::slice::from_ref(&id)).await.unwrap().remove(&id).unwrap();
+        let account = match command {
+            QuoteCommand::CreateQuote(create) => create.customer_account_id.clone(),
+            _ => state.map(|quote| quote.customer_account_id.clone()).unwrap_or_else(|| ACCOUNT.into()),
         };
-        let policy = ApprovalPolicy::built_in().unwrap();
+        let key = (id.clone(), account);
+        let customer = reference::customers(tx, std::slice::from_ref(&key)).await.unwrap().remove(&key);
+        let newest = references.catalog(tx, &id, &tenant.catalog_version.unwrap()).await.unwrap();
+        let configured = match state.and_then(Quote::configuration) {
+            Some(configuration) => references.catalog(tx, &id, &configuration.catalog_version).await.unwrap(),
+            None => None,
+        };
         let context = quote::Context {
             meta,
             now,
-            tenant: &tenant,
-            customer: Some(&customer),
-            catalog: None,
-            configured_catalog: None,
-            policy: &policy,
+            tenant: &tenant.tenant,
+            customer: customer.as_ref(),
+            catalog: newest.as_deref(),
+            configured_catalog: configured.as_deref(),
+            policy: &tenant.policy,
             authorities: &[],
             reserved_order: None,
         };
@@ -387,6 +379,15 @@ fn outcome(
         rejection: result.as_ref().err().map(|rejection| json!(rejection).to_string()),
         decided_at: now.into_inner(),
     }
+}
+
+/// The catalog of every [`World`] under that version: offerings without prices.
+pub fn catalog(version: &str) -> Value {
+    json!({"catalogVersion": version, "offerings": [
+        {"id": "fiber", "version": "1", "name": "Fiber", "segments": ["ENTERPRISE"], "sellableFrom": "2020-01-01T00:00:00Z", "taxCategory": "STANDARD"},
+        {"id": "voice", "version": "1", "name": "Voice", "segments": [], "sellableFrom": "2020-01-01T00:00:00Z", "taxCategory": "STANDARD"},
+        {"id": "retired", "version": "1", "name": "Retired", "segments": [], "sellableFrom": "2020-01-01T00:00:00Z", "sellableTo": "2021-01-01T00:00:00Z", "taxCategory": "STANDARD"},
+    ]})
 }
 
 /// A line of good form.
