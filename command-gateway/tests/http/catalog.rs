@@ -44,7 +44,7 @@ fn a_published_version_is_the_newest_at_once_and_audited() {
         assert_eq!(answer.body["catalogVersion"], "2");
         assert_eq!(answer.body["contentHash"], cpq_domain::canonical::hash(&document));
         assert_eq!(answer.body["publishedBy"], "cat");
-        for (list, count) in [("offerings", 3), ("rules", 0), ("prices", 0), ("adjustments", 0)] {
+        for (list, count) in [("offerings", 3), ("rules", 0), ("prices", 2), ("adjustments", 0)] {
             assert_eq!(answer.body[list], count, "{list}");
         }
         assert_eq!(newest(&world).await, "2");

@@ -381,13 +381,23 @@ fn outcome(
     }
 }
 
-/// The catalog of every [`World`] under that version: offerings without prices.
+/// The catalog of every [`World`], under that version.
 pub fn catalog(version: &str) -> Value {
-    json!({"catalogVersion": version, "offerings": [
-        {"id": "fiber", "version": "1", "name": "Fiber", "segments": ["ENTERPRISE"], "sellableFrom": "2020-01-01T00:00:00Z", "taxCategory": "STANDARD"},
-        {"id": "voice", "version": "1", "name": "Voice", "segments": [], "sellableFrom": "2020-01-01T00:00:00Z", "taxCategory": "STANDARD"},
-        {"id": "retired", "version": "1", "name": "Retired", "segments": [], "sellableFrom": "2020-01-01T00:00:00Z", "sellableTo": "2021-01-01T00:00:00Z", "taxCategory": "STANDARD"},
-    ]})
+    let offering = |id: &str, segments: Value, sellable_to: Value| {
+        json!({"id": id, "version": "1", "name": id, "segments": segments, "sellableFrom": "2020-01-01T00:00:00Z",
+            "sellableTo": sellable_to, "taxCategory": "STANDARD"})
+    };
+    let price = |id: &str, kind: &str, amount: &str| {
+        json!({"id": format!("{id}-price"), "offeringId": id, "priceListId": "standard", "currency": "USD", "kind": kind,
+            "model": "PER_UNIT", "amount": amount, "validFrom": "2020-01-01T00:00:00Z"})
+    };
+    json!({"catalogVersion": version,
+        "offerings": [
+            offering("fiber", json!(["ENTERPRISE"]), Value::Null),
+            offering("voice", json!([]), Value::Null),
+            offering("retired", json!([]), json!("2021-01-01T00:00:00Z")),
+        ],
+        "prices": [price("fiber", "RECURRING", "100.00"), price("voice", "ONE_TIME", "10.00")]})
 }
 
 /// A line of good form.
