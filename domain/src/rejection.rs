@@ -2,6 +2,7 @@
 //! HTTP status and problem+json are the gateway's; here are only reasons.
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use std::fmt;
 
 macro_rules! codes {
@@ -106,12 +107,42 @@ pub struct FieldError {
     pub pointer: String,
     pub code: FieldCode,
     pub detail: String,
+    /// The catalog's rule that rules the choice out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rule: Option<String>,
+    /// Changes of the body that would do, each by itself: with it this fault is gone and no other has come. Only
+    /// where somebody asks before sending.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub choices: Vec<Choice>,
 }
 
 impl FieldError {
     pub fn new(pointer: impl Into<String>, code: FieldCode, detail: impl Into<String>) -> Self {
-        Self { pointer: pointer.into(), code, detail: detail.into() }
+        Self { pointer: pointer.into(), code, detail: detail.into(), rule: None, choices: Vec::new() }
     }
+    pub fn by_rule(mut self, rule: &str) -> Self {
+        self.rule = Some(rule.to_owned());
+        self
+    }
+}
+
+/// A change of a request body: one operation of JSON Patch (RFC 6902).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Choice {
+    pub op: ChoiceOp,
+    pub path: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub value: Option<Value>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "lowercase")]
+pub enum ChoiceOp {
+    Add,
+    Remove,
+    Replace,
 }
 
 /// A business refusal. Recorded, acknowledged, answered; never retried by the runtime.

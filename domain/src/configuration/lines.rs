@@ -47,7 +47,7 @@ impl<'a> Judge<'a> {
 
     /// The version that the line names, else the newest on sale. What is installed may be kept or ended after
     /// its sale has ended, so DISCONNECT and NO_CHANGE fall back on versions outside of their sell window.
-    fn offering(&self, line: &LineRequest) -> Option<&'a Offering> {
+    pub fn offering(&self, line: &LineRequest) -> Option<&'a Offering> {
         let id = &line.product_offering_id;
         let may_be_had = |offering: &&Offering| {
             offering.is_visible(self.segment) && (offering.is_sellable(self.at) || !line.action.is_charged())

@@ -1,11 +1,13 @@
 //! Configuration: what a customer wants, checked against the catalog, as an immutable snapshot. `form` judges
-//! what needs no catalog, `lines` each line by itself, `structure` the tree and the rules; prices are
-//! `pricing`'s.
+//! what needs no catalog, `lines` each line by itself, `structure` the tree and the rules; `advice` says what
+//! would do instead; prices are `pricing`'s.
 
+mod advice;
 mod form;
 mod lines;
 mod structure;
 
+pub use advice::advise;
 pub use form::check_form;
 
 use crate::canonical;
@@ -167,6 +169,11 @@ impl Faults {
     /// A fault of a line; `field` is the pointer below it, or empty.
     fn add(&mut self, line: usize, field: &str, code: FieldCode, detail: impl Into<String>) {
         self.errors.push((line, FieldError::new(format!("/lines/{line}{field}"), code, detail)));
+    }
+    /// A line that a rule rules out.
+    fn add_broken(&mut self, line: usize, rule: &str, detail: String) {
+        let error = FieldError::new(format!("/lines/{line}"), FieldCode::Rule, detail).by_rule(rule);
+        self.errors.push((line, error));
     }
     fn refuse(mut self) -> Result<(), Rejection> {
         if self.errors.is_empty() {

@@ -122,7 +122,7 @@ impl<'a> Tree<'a> {
             let itself = rule.scope != RuleScope::Children && is_then.get(i).copied().unwrap_or_default();
             let others = found.get(&place).copied().unwrap_or_default() - usize::from(itself);
             if (others > 0) == (rule.kind == RuleKind::Excludes) {
-                faults.add(i, "", FieldCode::Rule, self.broken(rule));
+                faults.add_broken(i, &rule.id, self.broken(rule));
             }
         }
     }

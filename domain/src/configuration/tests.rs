@@ -314,3 +314,89 @@ fn the_order_of_lines_does_not_matter_to_what_is_valid() {
     lines.reverse();
     assert_eq!(configured(lines).lines[0].line_number.as_str(), "1.1");
 }
+
+/// The choices for the first fault, each as `op path value`.
+fn choices(rules: Value, lines: Vec<Value>) -> Vec<String> {
+    let lines = requests(lines);
+    let catalog = catalog_with(rules);
+    let rejection = configure(&catalog, &customer(), at(), &lines).unwrap_err();
+    let advised = advise(&catalog, &customer(), at(), &lines, rejection);
+    let shown = |choice: &crate::rejection::Choice| {
+        let value = choice.value.as_ref().map(|value| format!(" {value}")).unwrap_or_default();
+        format!("{:?} {}{value}", choice.op, choice.path).replace('"', "'")
+    };
+    advised.errors[0].choices.iter().map(shown).collect()
+}
+
+const SITE: &str = "SF-1";
+
+#[rstest]
+#[case::another_value(json!([]), fiber(json!({"characteristics": {"site/a~b": SITE, "sla": "TIN"}})),
+    &["Replace /lines/0/characteristics/sla 'BRONZE'", "Replace /lines/0/characteristics/sla 'GOLD'"])]
+#[case::out_of_the_condition_or_the_part(
+    rule("REQUIRES", "CHILDREN", json!({"offeringId": "fiber", "characteristics": {"sla": "GOLD"}}), of("card")),
+    fiber(json!({"characteristics": {"site/a~b": SITE, "sla": "GOLD"}})),
+    &["Replace /lines/0/characteristics/sla 'BRONZE'",
+      "Add /lines/- {'lineNumber':'1.2','productOfferingId':'card','quantity':'1','action':'ADD','parentLineNumber':'1'}"])]
+#[case::by_default(
+    rule("REQUIRES", "QUOTE", json!({"offeringId": "fiber", "characteristics": {"sla": "BRONZE"}}), of("voice")), fiber(json!({})),
+    &["Add /lines/0/characteristics/sla 'GOLD'",
+      "Add /lines/- {'lineNumber':'2','productOfferingId':'voice','quantity':'1','action':'ADD'}"])]
+#[case::beside_it(
+    rule("REQUIRES", "SAME_PARENT", of("router"), of("card")), fiber(json!({})),
+    &["Add /lines/- {'lineNumber':'1.2','productOfferingId':'card','quantity':'1','action':'ADD','parentLineNumber':'1'}"])]
+#[case::a_part_with_what_the_rule_names(
+    rule("REQUIRES", "QUOTE", of("voice"), json!({"offeringId": "router", "characteristics": {"colour": {"in": ["RED", "BLUE"]}}})),
+    vec![line("1", "voice", json!({}))],
+    &["Add /lines/- {'lineNumber':'2','productOfferingId':'router','quantity':'1','action':'ADD','characteristics':{'colour':'RED'}}"])]
+#[case::a_part_that_has_more_to_be_filled_in(
+    rule("REQUIRES", "QUOTE", of("voice"), json!({"offeringId": "fiber", "characteristics": {"sla": "GOLD"}})),
+    [vec![line("1", "voice", json!({}))], fiber(json!({"lineNumber": "2"})).into_iter().map(|mut line| {
+        if line["lineNumber"] == "1.1" { line["parentLineNumber"] = json!("2"); } line }).collect()].concat(),
+    &["Add /lines/1/characteristics/sla 'GOLD'"])]
+#[case::without_the_other(
+    rule("EXCLUDES", "QUOTE", of("voice"), of("card")), vec![line("1", "voice", json!({})), line("2", "card", json!({}))],
+    &["Remove /lines/1"])]
+#[case::the_other_otherwise(
+    rule("EXCLUDES", "QUOTE", of("voice"), json!({"offeringId": "fiber", "characteristics": {"sla": "GOLD"}})),
+    [vec![line("9", "voice", json!({}))], fiber(json!({"characteristics": {"site/a~b": SITE, "sla": "GOLD"}}))].concat(),
+    &["Replace /lines/1/characteristics/sla 'BRONZE'"])]
+#[case::one_more_child(json!([]), vec![line("1", "fiber", json!({}))],
+    &["Add /lines/- {'lineNumber':'1.1','productOfferingId':'router','quantity':'1','action':'ADD','parentLineNumber':'1'}"])]
+#[case::one_child_less(json!([]), [fiber(json!({})), vec![under("a", "1", "router"), under("b", "1", "router")]].concat(),
+    &["Remove /lines/1", "Remove /lines/2", "Remove /lines/3"])]
+#[case::a_child_that_others_stand_under_stays(json!([]),
+    [fiber(json!({})), vec![under("a", "1", "router"), under("b", "1", "router"), under("c", "b", "card")]].concat(),
+    &["Remove /lines/1", "Remove /lines/2"])]
+#[case::two_missing_are_not_mended_by_one(
+    json!([{"id": "a", "kind": "REQUIRES", "if": {"offeringId": "voice"}, "then": {"offeringId": "card"}, "scope": "QUOTE"},
+        {"id": "b", "kind": "EXCLUDES", "if": {"offeringId": "voice"}, "then": {"offeringId": "card"}, "scope": "CHILDREN"},
+        {"id": "c", "kind": "EXCLUDES", "if": {"offeringId": "card"}, "then": {"offeringId": "voice"}, "scope": "SAME_PARENT"}]),
+    vec![line("1", "voice", json!({}))], &[])]
+#[case::no_list_to_choose_from(json!([]), fiber(json!({"characteristics": {"site/a~b": "nowhere"}})), &[])]
+fn a_choice_that_is_ruled_out_is_told_with_those_that_would_do(
+    #[case] rules: Value,
+    #[case] lines: Vec<Value>,
+    #[case] expected: &[&str],
+) {
+    assert_eq!(choices(rules, lines), expected);
+}
+
+#[test]
+fn a_broken_rule_is_named_by_its_id_also_where_nobody_asks_for_advice() {
+    let rules = rule("REQUIRES", "QUOTE", of("voice"), of("card"));
+    let rejection =
+        configure(&catalog_with(rules), &customer(), at(), &requests(vec![line("1", "voice", json!({}))])).unwrap_err();
+    assert_eq!((rejection.errors[0].rule.as_deref(), rejection.errors[0].choices.len()), (Some("r"), 0));
+}
+
+#[test]
+fn advice_ends_where_the_trials_would_cost_too_much() {
+    let rules = rule("REQUIRES", "QUOTE", of("voice"), of("card"));
+    let lines = requests((0..2_000).map(|i| line(&format!("n{i}"), "voice", json!({}))).collect());
+    let catalog = catalog_with(rules);
+    let rejection = configure(&catalog, &customer(), at(), &lines).unwrap_err();
+    let advised = advise(&catalog, &customer(), at(), &lines, rejection);
+    let with_choices = advised.errors.iter().filter(|error| !error.choices.is_empty()).count();
+    assert!((1..50).contains(&with_choices), "{with_choices}");
+}
