@@ -7,10 +7,12 @@ mod line;
 mod request;
 mod total;
 mod trace;
+mod window;
 
 pub use crate::catalog::PriceKind;
 pub use request::check_form;
 pub use trace::{LineTrace, PriceTrace, StepKind, TraceStep, replay};
+pub use window::Window;
 
 use crate::catalog::Catalog;
 use crate::configuration::Configuration;

@@ -71,6 +71,13 @@ fn id_taken(quote: &Quote) -> Rejection {
     Rejection::new(ErrorCode::Internal, format!("The id {} is taken: post the quote again.", quote.quote_id))
 }
 
+pub(super) fn quote_not_found() -> Rejection {
+    Rejection::new(
+        ErrorCode::QuoteNotFound,
+        "There is no such quote in this tenant, or its customer account is not one of yours.",
+    )
+}
+
 /// What the caller named is not there, or not theirs to know of.
 fn not_found(command: &QuoteCommand) -> Rejection {
     use QuoteCommand as C;
@@ -80,10 +87,7 @@ fn not_found(command: &QuoteCommand) -> Rejection {
     {
         return task::not_found(task_id);
     }
-    Rejection::new(
-        ErrorCode::QuoteNotFound,
-        "There is no such quote in this tenant, or its customer account is not one of yours.",
-    )
+    quote_not_found()
 }
 
 pub(super) fn applied(events: Vec<QuoteEvent>, outcome: Applied) -> Decided {
@@ -146,18 +150,23 @@ fn create(command: &CreateQuote, ctx: &Context) -> Decided {
 }
 
 fn configure_quote(quote: &Quote, command: &ConfigureQuote, ctx: &Context) -> Decided {
+    check_configurable(quote, command, ctx)?;
+    let configuration = configure(catalog(ctx)?, customer(ctx)?, ctx.now, &command.lines)?;
+    applied(vec![QuoteEvent::QuoteConfigured(QuoteConfigured { configuration })], Applied::default())
+}
+
+/// Everything that needs no catalog to judge.
+pub(super) fn check_configurable(quote: &Quote, command: &ConfigureQuote, ctx: &Context) -> Result<(), Rejection> {
     check_revision(quote, command.quote_revision, ctx)?;
     match &quote.phase {
         Phase::Draft | Phase::Configured { .. } | Phase::Priced { .. } | Phase::ApprovalRejected { .. } => {}
         _ => return Err(not_editable(quote, "configured")),
     }
     let errors = check_form(&command.lines);
-    if !errors.is_empty() {
-        return Err(Rejection::new(ErrorCode::ValidationFailed, "The lines are not well formed: see errors.")
-            .with_errors(errors));
+    if errors.is_empty() {
+        return Ok(());
     }
-    let configuration = configure(catalog(ctx)?, customer(ctx)?, ctx.now, &command.lines)?;
-    applied(vec![QuoteEvent::QuoteConfigured(QuoteConfigured { configuration })], Applied::default())
+    Err(Rejection::new(ErrorCode::ValidationFailed, "The lines are not well formed: see errors.").with_errors(errors))
 }
 
 pub(super) fn catalog<'a>(ctx: &Context<'a>) -> Result<&'a Catalog, Rejection> {

@@ -15,6 +15,7 @@ mod react;
 mod task;
 mod task_view;
 pub mod template;
+pub mod trial;
 pub mod view;
 
 pub use command::QuoteCommand;

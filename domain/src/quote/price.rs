@@ -13,19 +13,35 @@ use crate::pricing::{self, PricingInput};
 use crate::rejection::{ErrorCode, Rejection};
 
 pub(super) fn price_quote(quote: &Quote, command: &PriceQuote, ctx: &Context) -> Decided {
+    let configuration = to_be_priced(quote, command, ctx)?;
+    let event = priced(quote, configuration, command, ctx)?;
+    applied(vec![QuoteEvent::QuotePriced(event)], Applied::default())
+}
+
+/// The configuration that the command asks a price for, if it may.
+pub(super) fn to_be_priced<'a>(
+    quote: &'a Quote,
+    command: &PriceQuote,
+    ctx: &Context,
+) -> Result<&'a Configuration, Rejection> {
     if command.pricing_date.is_some() {
         require_role(ctx, &[Role::OrderManager], "Sending a pricingDate")?;
     }
     check_revision(quote, command.quote_revision, ctx)?;
-    let configuration = match &quote.phase {
+    match &quote.phase {
         Phase::Configured { configuration }
         | Phase::Priced { configuration, .. }
-        | Phase::ApprovalRejected { configuration, .. } => configuration,
-        Phase::Draft => return Err(not_configured(quote)),
-        _ => return Err(not_editable(quote, "priced")),
-    };
-    let event = priced(quote, configuration, command, ctx)?;
-    applied(vec![QuoteEvent::QuotePriced(event)], Applied::default())
+        | Phase::ApprovalRejected { configuration, .. } => Ok(configuration),
+        Phase::Draft => Err(not_configured(quote)),
+        _ => Err(not_editable(quote, "priced")),
+    }
+}
+
+pub(super) fn catalog_gone(configuration: &Configuration) -> Rejection {
+    Rejection::new(
+        ErrorCode::PriceNotFound,
+        format!("Catalog {} is no longer known: configure the quote again.", configuration.catalog_version),
+    )
 }
 
 fn priced(
@@ -34,15 +50,9 @@ fn priced(
     command: &PriceQuote,
     ctx: &Context,
 ) -> Result<QuotePriced, Rejection> {
-    let catalog = ctx.configured_catalog.ok_or_else(|| {
-        Rejection::new(
-            ErrorCode::PriceNotFound,
-            format!("Catalog {} is no longer known: configure the quote again.", configuration.catalog_version),
-        )
-    })?;
     let pricing_date = command.pricing_date.unwrap_or(ctx.now);
     let (price, trace) = pricing::price(&PricingInput {
-        catalog,
+        catalog: ctx.configured_catalog.ok_or_else(|| catalog_gone(configuration))?,
         tenant: ctx.tenant,
         customer: customer(ctx)?,
         price_list_id: &quote.price_list_id,
@@ -76,7 +86,7 @@ fn price_result_id(quote: &Quote) -> PriceResultId {
 }
 
 /// A price holds until the quote's own end or the tenant's validity from the pricing time, whichever is first.
-fn fresh_until(valid_until: Option<Moment>, pricing_date: Moment, validity_days: u32) -> Moment {
+pub(super) fn fresh_until(valid_until: Option<Moment>, pricing_date: Moment, validity_days: u32) -> Moment {
     let by_tenant = pricing_date.plus_days(i64::from(validity_days));
     valid_until.map_or(by_tenant, |until| until.min(by_tenant))
 }

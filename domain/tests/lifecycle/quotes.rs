@@ -6,7 +6,8 @@ use cpq_domain::follow_up::FollowUp;
 use cpq_domain::ids::{ApprovalRequestId, OrderId, QuoteId, TaskId, TenantId};
 use cpq_domain::moment::Moment;
 use cpq_domain::quote::command::*;
-use cpq_domain::quote::{self, Artifact, Context, Quote, QuoteCommand, QuoteEvent};
+use cpq_domain::quote::view::PriceView;
+use cpq_domain::quote::{self, Artifact, Context, Quote, QuoteCommand, QuoteEvent, trial};
 use cpq_domain::reference::Tenant;
 use cpq_domain::rejection::Rejection;
 use serde_json::{from_value, json};
@@ -109,7 +110,11 @@ impl Run {
             authorities: &authorities,
             reserved_order: Some(&order_id()),
         };
-        quote::decide(self.quote.as_ref(), command, &context)
+        let decision = quote::decide(self.quote.as_ref(), command, &context);
+        if let Some(quote) = &self.quote {
+            agree(quote, command, &context, &decision);
+        }
+        decision
     }
 
     /// The revision that the line names, or the current one.
@@ -246,6 +251,47 @@ impl Run {
             generated_at: start(),
         }
     }
+}
+
+/// What is asked before sending is answered as the command is decided: in every line of every table.
+fn agree(quote: &Quote, command: &QuoteCommand, ctx: &Context, decision: &Decided) {
+    match command {
+        QuoteCommand::ConfigureQuote(c) => {
+            let asked = trial::configured(quote, c, ctx).map_err(without_choices);
+            let decided = events(decision).map(|events| {
+                let after = events.iter().try_fold(quote.clone(), |quote, event| {
+                    quote::evolve(Some(quote), &TENANT.into(), &quote_id(), event, ctx.now)
+                });
+                after.unwrap()
+            });
+            assert_eq!(asked, decided);
+        }
+        QuoteCommand::PriceQuote(c) => {
+            let asked = trial::PriceTrial::of(quote, c, ctx)
+                .and_then(|trial| Ok(trial.view(trial.price(ctx.configured_catalog)?.0)));
+            let decided = events(decision).map(|events| match events {
+                [QuoteEvent::QuotePriced(priced)] => {
+                    PriceView { price_result_id: None, ..PriceView::of(&priced.price, ctx.now) }
+                }
+                other => panic!("{other:?}"),
+            });
+            assert_eq!(asked, decided);
+        }
+        _ => {}
+    }
+}
+
+fn events(decision: &Decided) -> Result<&[QuoteEvent], Rejection> {
+    match decision {
+        Ok(Decision::Applied { events, .. }) => Ok(events),
+        Ok(Decision::Deferred { .. }) => Ok(&[]),
+        Err(rejection) => Err(rejection.clone()),
+    }
+}
+
+fn without_choices(mut rejection: Rejection) -> Rejection {
+    rejection.errors.iter_mut().for_each(|error| error.choices.clear());
+    rejection
 }
 
 fn generate(quote_revision: u32, template: &str) -> GenerateArtifact {

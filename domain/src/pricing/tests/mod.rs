@@ -5,6 +5,7 @@ mod properties;
 mod reference_data;
 mod replay;
 mod rules;
+mod windows;
 
 use super::*;
 use crate::catalog::CatalogSource;
@@ -97,7 +98,7 @@ impl Deal {
         let configured_at = Moment::parse("2026-06-01T00:00:00Z").unwrap();
         let configuration = configure(&catalog, &customer, configured_at, &lines).unwrap();
         let request: PricingRequest = serde_json::from_value(self.request.clone()).unwrap();
-        let (price, trace) = price(&PricingInput {
+        let input = |pricing_date: Moment| PricingInput {
             catalog: &catalog,
             tenant: &tenant,
             customer: &customer,
@@ -105,9 +106,15 @@ impl Deal {
             currency: Currency::parse(self.currency).unwrap(),
             term_months: self.term,
             configuration: &configuration,
-            pricing_date: at,
+            pricing_date,
             request: &request,
-        })?;
+        };
+        let (price, trace) = price(&input(at))?;
+        let window = Window::of(&input(at));
+        assert!(window.holds(at), "{window:?}");
+        for edge in [window.from, window.to.map(just_before)].into_iter().flatten() {
+            assert_eq!(super::price(&input(edge)).unwrap().0, price, "a price is the same in all of its window");
+        }
         let again: PriceTrace = serde_json::from_str(&crate::canonical::to_string(&trace)).unwrap();
         assert_eq!(again, trace, "a trace survives its JSON");
         assert_eq!(replay(&again).unwrap(), price, "a trace replays to the last digit");
@@ -136,6 +143,11 @@ impl Deal {
         let [line] = price.lines.as_slice() else { panic!("not one line: {price:?}") };
         (line.list_amount.to_string(), line.net_amount.to_string())
     }
+}
+
+/// The last moment before that one.
+fn just_before(at: Moment) -> Moment {
+    Moment::from_unix_micros(at.unix_micros() - 1).unwrap()
 }
 
 /// A line of `offering`, with these differences.
