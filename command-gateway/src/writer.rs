@@ -6,9 +6,9 @@ use crate::problem::Problem;
 use cpq_domain::ids::TenantId;
 use cpq_domain::rejection::ErrorCode;
 use cpq_runtime::backoff::Backoff;
+use cpq_state_stores::Db;
 use cpq_state_stores::commands::{self, Accepted, NewCommand, Scope, StoredCommand};
 use cpq_state_stores::hints::Hints;
-use cpq_state_stores::{Db, StoreError};
 use std::sync::Arc;
 use tokio::sync::{Mutex, mpsc, oneshot};
 use tokio::task::JoinHandle;
@@ -109,19 +109,22 @@ type Results = Vec<Result<Accepted, Failure>>;
 
 /// One transaction over exactly the batch's tenants.
 async fn write(db: &Db, batch: &[NewCommand]) -> Result<Results, Failure> {
-    let mut backoff = Backoff::default();
+    let (tenants, mut backoff) = (tenants(batch), Backoff::default());
     for attempt in 1..=MAX_ATTEMPTS {
-        match attempt_once(db, batch).await {
-            Attempt::Committed(results) => return Ok(results),
-            Attempt::CommitUnknown => return Ok(read_back(db, batch).await),
-            Attempt::Failed(error) if commands::was_rolled_back(&error) && attempt < MAX_ATTEMPTS => {
+        match commands::accept(db, &tenants, batch).await {
+            Ok(accepted) => return Ok(accepted.into_iter().map(Ok).collect()),
+            Err(error) if commands::is_unknown(&error) => {
+                warn!(%error, "the connection was lost before the commit was answered: reading back");
+                return Ok(read_back(db, &tenants, batch).await);
+            }
+            Err(error) if commands::was_rolled_back(&error) && attempt < MAX_ATTEMPTS => {
                 tokio::time::sleep(backoff.pause()).await;
             }
-            Attempt::Failed(error) if error.is_transient() => {
+            Err(error) if error.is_transient() => {
                 warn!(%error, commands = batch.len(), "commands were not written");
                 return Err(Failure::Unavailable);
             }
-            Attempt::Failed(error) => {
+            Err(error) => {
                 error!(%error, commands = batch.len(), "a batch of commands was refused");
                 return Err(Failure::Internal);
             }
@@ -130,42 +133,11 @@ async fn write(db: &Db, batch: &[NewCommand]) -> Result<Results, Failure> {
     Err(Failure::Unavailable)
 }
 
-enum Attempt {
-    Committed(Results),
-    /// The connection was lost while it committed.
-    CommitUnknown,
-    Failed(StoreError),
-}
-
-async fn attempt_once(db: &Db, batch: &[NewCommand]) -> Attempt {
-    let mut tx = match db.begin(&tenants(batch)).await {
-        Ok(tx) => tx,
-        Err(error) => return Attempt::Failed(error),
-    };
-    let accepted = match commands::accept(&mut tx, batch).await {
-        Ok(accepted) => accepted,
-        Err(error) => return Attempt::Failed(error),
-    };
-    match tx.commit().await {
-        Ok(()) => Attempt::Committed(accepted.into_iter().map(Ok).collect()),
-        Err(error) => {
-            warn!(%error, "the connection was lost during a commit: reading back");
-            Attempt::CommitUnknown
-        }
-    }
-}
-
 /// What a commit of unknown end has left, by idempotency key. What is not there may still come, so it is not
 /// written again: the client's retry, with the same key, finds out.
-async fn read_back(db: &Db, batch: &[NewCommand]) -> Results {
+async fn read_back(db: &Db, tenants: &[TenantId], batch: &[NewCommand]) -> Results {
     let scopes: Vec<&Scope> = batch.iter().map(|command| &command.scope).collect();
-    let found = async {
-        let mut tx = db.begin(&tenants(batch)).await?;
-        let found = commands::by_scope(&mut tx, &scopes).await?;
-        tx.commit().await?;
-        Ok::<_, StoreError>(found)
-    };
-    let found = found.await.unwrap_or_default();
+    let found = commands::known(db, tenants, &scopes).await.unwrap_or_default();
     let outcome = |command: &NewCommand| match found.get(&command.scope) {
         Some(stored) if is_own(stored, command) => Ok(Accepted::New),
         Some(stored) => Ok(Accepted::Before(Box::new(stored.clone()))),

@@ -71,9 +71,11 @@ pub enum Accepted {
 
 /// Commands and outbox rows in one statement. Only new commands get an outbox row, in the batch's order, and
 /// only after their own rows have given the transaction its id, on which the relay's cursor rests. The command
-/// rows go in by key, so that two batches with the same keys cannot block each other.
-const ACCEPT: &str = "with input as materialized ( \
-     select * from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::bytea[], $7::text[], $8::text[], $9::text[], \
+/// rows go in by key, so that two batches with the same keys cannot block each other. The statement names its own
+/// tenants, before its first row is checked against them, and so is a whole transaction in one round trip.
+const ACCEPT: &str = "with tenants as materialized (select set_config('cpq.tenants', $16::text[]::text, true)), \
+   input as materialized ( \
+     select r.* from tenants, unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::bytea[], $7::text[], $8::text[], $9::text[], \
        $10::timestamptz[], $11::smallint[], $12::text[], $13::text[], $14::text[], $15::bytea[]) with ordinality \
      as r(tenant_id, command_id, operation, actor_id, idempotency_key, fingerprint, aggregate_type, aggregate_id, correlation_id, \
        received_at, shard, topic, message_key, headers, value, n)), \
@@ -92,9 +94,9 @@ const ACCEPT: &str = "with input as materialized ( \
 const COLUMNS: &str = "c.command_id, c.operation, c.actor_id, c.idempotency_key, c.fingerprint, c.aggregate_type, c.aggregate_id, \
    c.correlation_id, c.received_at";
 
-/// Accepts a batch, in the caller's transaction over exactly the batch's tenants. The answers stand in the
+/// Accepts a batch of commands of exactly these tenants, in a transaction of its own. The answers stand in the
 /// batch's order.
-pub async fn accept(tx: &mut Tx, batch: &[NewCommand]) -> Result<Vec<Accepted>, StoreError> {
+pub async fn accept(db: &Db, tenants: &[TenantId], batch: &[NewCommand]) -> Result<Vec<Accepted>, StoreError> {
     let headers: Vec<String> = batch
         .iter()
         .map(|c| serde_json::to_string(&c.message.headers).map_err(|e| StoreError::corrupt("outbox headers", e)))
@@ -115,12 +117,13 @@ pub async fn accept(tx: &mut Tx, batch: &[NewCommand]) -> Result<Vec<Accepted>, 
         .bind(batch.iter().map(|c| c.message.message_key.as_str()).collect::<Vec<_>>())
         .bind(headers)
         .bind(batch.iter().map(|c| c.message.value.as_slice()).collect::<Vec<_>>())
-        .fetch_all(tx.connection())
+        .bind(tenants.iter().map(TenantId::as_str).collect::<Vec<_>>())
+        .fetch_all(db.pool())
         .await?;
     let accepted: Vec<String> = accepted.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?;
     let is_new = |command: &NewCommand| accepted.iter().any(|id| id == command.command_id.as_str());
     let repeats: Vec<&Scope> = batch.iter().filter(|c| !is_new(c)).map(|c| &c.scope).collect();
-    let before = by_scope(tx, &repeats).await?;
+    let before = known(db, tenants, &repeats).await?;
     batch
         .iter()
         .map(|command| {
@@ -134,6 +137,21 @@ pub async fn accept(tx: &mut Tx, batch: &[NewCommand]) -> Result<Vec<Accepted>, 
             })
         })
         .collect()
+}
+
+/// [`by_scope`] in a transaction of its own.
+pub async fn known(
+    db: &Db,
+    tenants: &[TenantId],
+    scopes: &[&Scope],
+) -> Result<HashMap<Scope, StoredCommand>, StoreError> {
+    if scopes.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let mut tx = db.begin(tenants).await?;
+    let known = by_scope(&mut tx, scopes).await?;
+    tx.commit().await?;
+    Ok(known)
 }
 
 /// The commands that these idempotency keys name, as far as they exist.
@@ -215,6 +233,17 @@ pub async fn reserve_quote_numbers(db: &Db, count: u32) -> Result<Vec<i64>, Stor
 pub fn was_rolled_back(error: &StoreError) -> bool {
     let StoreError::Transient(sqlx::Error::Database(database)) = error else { return false };
     database.code().is_some_and(|state| state.starts_with("40"))
+}
+
+/// Whether the statement may have been committed all the same: the connection was lost, or the server ended it
+/// (SQLSTATE 57P01, 57P02), before its answer came.
+pub fn is_unknown(error: &StoreError) -> bool {
+    let StoreError::Transient(cause) = error else { return false };
+    match cause {
+        sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::Protocol(_) | sqlx::Error::WorkerCrashed => true,
+        sqlx::Error::Database(database) => matches!(database.code().as_deref(), Some("57P01" | "57P02")),
+        _ => false,
+    }
 }
 
 fn stored(row: &PgRow) -> Result<StoredCommand, StoreError> {

@@ -129,6 +129,11 @@ impl Db {
         Ok(Tx { inner: self.pool.begin_with("begin; set local role cpq_system").await? })
     }
 
+    /// The pool, for a statement of this crate that is a transaction by itself and names its tenants.
+    pub(crate) fn pool(&self) -> &PgPool {
+        &self.pool
+    }
+
     pub fn pool_size(&self) -> (u32, usize) {
         (self.pool.size(), self.pool.num_idle())
     }

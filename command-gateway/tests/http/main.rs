@@ -4,6 +4,7 @@
 
 mod auth;
 mod catalog;
+mod commit;
 mod idempotency;
 mod isolation;
 mod judgement;
