@@ -18,6 +18,7 @@ use cpq_runtime::admin::Readiness;
 use cpq_runtime::telemetry::{TraceContext, join};
 use cpq_state_stores::Db;
 use cpq_state_stores::cache::Redis;
+use cpq_state_stores::previews::Previews;
 use cpq_state_stores::rate_limit::RateLimiter;
 use cpq_state_stores::reference::ReferenceCache;
 use http::header::{CACHE_CONTROL, HeaderName, X_CONTENT_TYPE_OPTIONS};
@@ -44,6 +45,7 @@ pub struct Gateway {
     pub outcomes: Outcomes,
     pub numbers: QuoteNumbers,
     pub references: ReferenceCache,
+    pub previews: Previews,
     pub artifacts: Artifacts,
     pub router: Router,
     pub readiness: Readiness,

@@ -2,6 +2,7 @@
 //! 422 form, 428. Only then does an operation's handler run; what needs the object is judged behind it, in
 //! `decide`. The route itself (404, 405) was judged before.
 
+use crate::aside;
 use crate::auth::Caller;
 use crate::call::{self, Call};
 use crate::exchange::Exchange;
@@ -139,7 +140,7 @@ async fn place(document: &'static Document) -> Result<SemaphorePermit<'static>, 
     }
 }
 
-/// Parses and hashes beside the tasks of others: a large document takes a second.
+/// Parses and hashes aside: a large document takes a second.
 async fn parse_document(bytes: BytesMut) -> Result<(Value, String), Problem> {
     let work = move || {
         let value = json::parse(&bytes)?;
@@ -147,13 +148,7 @@ async fn parse_document(bytes: BytesMut) -> Result<(Value, String), Problem> {
         let hash = canonical::hash_document(&value);
         Ok((value, hash))
     };
-    match tokio::task::spawn_blocking(work).await {
-        Ok(parsed) => parsed.map_err(malformed),
-        Err(panicked) => {
-            tracing::error!(error = %panicked, "a document's task ended without an answer");
-            Err(Problem::new(ErrorCode::Internal, "The failure is in our log under this correlation id."))
-        }
-    }
+    aside::run(work).await?.map_err(malformed)
 }
 
 fn check_role(operation: &Operation, caller: &Caller) -> Result<(), Problem> {

@@ -4,6 +4,7 @@
 
 pub mod answer;
 pub mod artifacts;
+mod aside;
 pub mod auth;
 pub mod call;
 pub mod config;

@@ -129,8 +129,6 @@ mod tests {
     }
 
     #[rstest]
-    #[case("POST", "/quotes/Q-2026-000001/configuration-check")]
-    #[case("POST", "/quotes/Q-2026-000001/price-preview")]
     #[case("POST", "/quotes/Q-2026-000001/revision")]
     #[case("POST", "/quotes/Q-2026-000001/withdrawal")]
     #[case("POST", "/quotes/Q-2026-000001/clone")]

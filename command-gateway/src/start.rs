@@ -14,6 +14,7 @@ use cpq_runtime::admin::Readiness;
 use cpq_runtime::backoff::Backoff;
 use cpq_state_stores::cache::Redis;
 use cpq_state_stores::hints::Hints;
+use cpq_state_stores::previews::Previews;
 use cpq_state_stores::rate_limit::RateLimiter;
 use cpq_state_stores::reference::ReferenceCache;
 use cpq_state_stores::{Db, schemas};
@@ -65,6 +66,7 @@ pub async fn start(config: &GatewayConfig, metrics: PrometheusHandle) -> Result<
         outcomes: Outcomes::start(db.clone(), hints.outcomes()),
         numbers: QuoteNumbers::new(db.clone()),
         references: ReferenceCache::new().map_err(|e| failed("the built-in approval policy")(&e))?,
+        previews: Previews::new(redis.clone()),
         artifacts,
         router: Router::new(OPERATIONS),
         readiness: readiness(&db, &redis),

@@ -2,7 +2,7 @@
 //! wrong with it only costs a little time: every call has a small time-out, and after some failures nobody
 //! waits for it until a pause is over.
 
-use cpq_domain::ids::TenantId;
+use cpq_domain::ids::{QuoteId, TenantId};
 use redis::aio::MultiplexedConnection;
 use sha2::{Digest, Sha256};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -114,6 +114,20 @@ impl Redis {
         found.await.flatten()
     }
 
+    /// As [`Redis::get`], of what may have been written by anybody: no more than `max` bytes are fetched, and a
+    /// longer value, or one of another type, is none.
+    pub(crate) async fn get_at_most(&self, key: &str, max: usize) -> Option<Vec<u8>> {
+        let found = self.ask(async |mut c| {
+            let asked = redis::cmd("GETRANGE").arg(key).arg(0).arg(max).query_async::<Vec<u8>>(&mut c).await;
+            match asked {
+                // Redis answers; only what lies there is of no use.
+                Err(error) if error.code() == Some("WRONGTYPE") => Ok(Vec::new()),
+                asked => asked,
+            }
+        });
+        found.await.filter(|bytes| (1..=max).contains(&bytes.len()))
+    }
+
     /// Caches an answer for a short time.
     pub async fn put(&self, key: &str, value: &str, ttl: Duration) {
         let millis = ttl.as_millis() as u64;
@@ -141,6 +155,12 @@ pub fn idempotency_key(tenant: &TenantId, operation: &str, actor: &str, key: &st
 /// `cpq:{tenant}:worklist:…`: where an answer to this question by this reader is.
 pub fn worklist_key(tenant: &TenantId, question: &[&str]) -> String {
     format!("cpq:{tenant}:worklist:{}", digest(question))
+}
+
+/// `cpq:{tenant}:quote-preview:{quote}:rev:{revision}:hash:{inputHash}`: where the price of these inputs is.
+pub(crate) fn preview_key(tenant: &TenantId, quote: &QuoteId, revision: u32, input_hash: &str) -> String {
+    let hash = input_hash.trim_start_matches("sha256:");
+    format!("cpq:{tenant}:quote-preview:{quote}:rev:{revision}:hash:{hash}")
 }
 
 /// A hash in which no two lists of parts are the same.

@@ -19,6 +19,7 @@ pub mod operations;
 pub mod outbox;
 pub mod parked;
 pub mod positions;
+pub mod previews;
 pub mod publication;
 pub mod rate_limit;
 pub mod reads;

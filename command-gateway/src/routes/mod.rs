@@ -16,7 +16,7 @@ use crate::render::{AcceptedQuote, ChangedOrder, CompletedTask};
 use crate::submit::PendingCommand;
 use cpq_domain::command::Role;
 use cpq_domain::order::view::OrderView;
-use cpq_domain::quote::view::{ArtifactView, QuoteView, TaskView};
+use cpq_domain::quote::view::{ArtifactView, PriceView, QuoteView, TaskView};
 use cpq_domain::rejection::ErrorCode as E;
 use http::Method;
 
@@ -120,17 +120,25 @@ pub static OPERATIONS: &[Operation] = &[
         kind: command(&quotes::configuration::BODY),
         query: &[],
         success: &[about(200, "The quote, CONFIGURED.", schema::<QuoteView>), PENDING],
-        errors: &[
-            E::QuoteNotFound,
-            E::QuoteRevisionStale,
-            E::QuoteNotEditable,
-            E::QuoteAlreadyAccepted,
-            E::QuoteExpired,
-            E::QuoteWithdrawn,
-            E::ConfigurationInvalid,
-            E::OfferingNotVisible,
-        ],
+        errors: CONFIGURING,
         handler: handler!(quotes::configuration::handle),
+    },
+    Operation {
+        id: "checkConfiguration",
+        method: Method::POST,
+        path: "/quotes/{quoteId}/configuration-check",
+        tag: Tag::Quotes,
+        summary: "Ask what configuring would answer",
+        who: SALES,
+        kind: Kind::Check { body: &quotes::configuration::BODY },
+        query: &[],
+        success: &[about(
+            200,
+            "The quote as configuring would leave it, CONFIGURED; it stays at the revision of its ETag. A fault's `choices` would do instead.",
+            schema::<QuoteView>,
+        )],
+        errors: CONFIGURING,
+        handler: handler!(quotes::configuration_check::handle),
     },
     Operation {
         id: "priceQuote",
@@ -142,19 +150,21 @@ pub static OPERATIONS: &[Operation] = &[
         kind: command(&quotes::pricing::BODY),
         query: &[],
         success: &[about(200, "The quote, PRICED.", schema::<QuoteView>), PENDING],
-        errors: &[
-            E::QuoteNotFound,
-            E::QuoteRevisionStale,
-            E::QuoteNotConfigured,
-            E::QuoteNotEditable,
-            E::QuoteAlreadyAccepted,
-            E::QuoteExpired,
-            E::QuoteWithdrawn,
-            E::PriceNotFound,
-            E::TaxRateNotFound,
-            E::AmountOutOfRange,
-        ],
+        errors: PRICING,
         handler: handler!(quotes::pricing::handle),
+    },
+    Operation {
+        id: "previewPrice",
+        method: Method::POST,
+        path: "/quotes/{quoteId}/price-preview",
+        tag: Tag::Quotes,
+        summary: "Ask what pricing would answer",
+        who: SALES,
+        kind: Kind::Check { body: &quotes::pricing::BODY },
+        query: &[],
+        success: &[about(200, "The price, which is stored nowhere: `priceResultId` is null.", schema::<PriceView>)],
+        errors: PRICING,
+        handler: handler!(quotes::price_preview::handle),
     },
     Operation {
         id: "submitForApproval",
@@ -484,7 +494,11 @@ pub static OPERATIONS: &[Operation] = &[
         query: &[],
         success: &[
             other(201, "The new version, which is the newest now.", schema::<catalog::versions::CatalogVersion>),
-            other(200, "The version that was there with the same content.", schema::<catalog::versions::CatalogVersion>),
+            other(
+                200,
+                "The version that was there with the same content.",
+                schema::<catalog::versions::CatalogVersion>,
+            ),
         ],
         errors: &[E::CatalogVersionExists, E::CatalogInvalid],
         handler: handler!(catalog::versions::publish),
@@ -532,6 +546,32 @@ pub static OPERATIONS: &[Operation] = &[
         errors: &[E::CommandNotFound],
         handler: handler!(commands::get::handle),
     },
+];
+
+/// What configuring may answer, asked or sent.
+const CONFIGURING: &[E] = &[
+    E::QuoteNotFound,
+    E::QuoteRevisionStale,
+    E::QuoteNotEditable,
+    E::QuoteAlreadyAccepted,
+    E::QuoteExpired,
+    E::QuoteWithdrawn,
+    E::ConfigurationInvalid,
+    E::OfferingNotVisible,
+];
+
+/// What pricing may answer, asked or sent.
+const PRICING: &[E] = &[
+    E::QuoteNotFound,
+    E::QuoteRevisionStale,
+    E::QuoteNotConfigured,
+    E::QuoteNotEditable,
+    E::QuoteAlreadyAccepted,
+    E::QuoteExpired,
+    E::QuoteWithdrawn,
+    E::PriceNotFound,
+    E::TaxRateNotFound,
+    E::AmountOutOfRange,
 ];
 
 /// What a decision about an approval step may answer.

@@ -4,12 +4,14 @@
 
 mod auth;
 mod catalog;
+mod check;
 mod commit;
 mod idempotency;
 mod isolation;
 mod judgement;
 mod limits;
 mod orders;
+mod preview;
 mod quotes;
 mod support;
 mod system;

@@ -237,6 +237,23 @@ impl World {
         answer.body["aggregateId"].as_str().unwrap().to_owned()
     }
 
+    /// Publishes a catalog.
+    pub async fn publish(&self, document: Value) {
+        let admin = self.token("cat", &["catalog-admin"]);
+        let answer = self.request("POST", "/catalog/versions").token(&admin).key(&unique()).json(document).send().await;
+        assert_eq!(answer.status, 201, "{}", answer.body);
+    }
+
+    /// The answer to a sales representative's command, decided.
+    pub async fn command(&self, method: &str, path: &str, body: Value) -> Answer {
+        let (key, sales) = (unique(), self.sales());
+        let call = || self.request(method, path).token(&sales).key(&key).json(body.clone());
+        let pending = call().header("prefer", "respond-async").send().await;
+        assert_eq!(pending.status, 202, "{}", pending.body);
+        self.decide().await;
+        call().send().await
+    }
+
     /// Plays the quote processor for everything in this tenant's outbox. Gives how many commands there were.
     pub async fn decide(&self) -> usize {
         let mut connection = PgConnection::connect(&self.stage.database_url).await.unwrap();
@@ -398,6 +415,28 @@ pub fn catalog(version: &str) -> Value {
             offering("retired", json!([]), json!("2021-01-01T00:00:00Z")),
         ],
         "prices": [price("fiber", "RECURRING", "100.00"), price("voice", "ONE_TIME", "10.00")]})
+}
+
+/// A catalog with a bundle: a fiber with routers, whose gold service needs the better one.
+pub fn bundle(version: &str) -> Value {
+    let mut document = catalog(version);
+    document["offerings"][0]["characteristics"] = json!([
+        {"name": "sla", "type": "STRING", "allowed": ["BRONZE", "SILVER", "GOLD"], "default": "BRONZE"},
+        {"name": "ips", "type": "INTEGER", "min": 0, "max": 64, "default": 0},
+    ]);
+    document["offerings"][0]["children"] =
+        json!([{"offeringId": "router", "max": 2}, {"offeringId": "router-ha", "max": 1}]);
+    for router in ["router", "router-ha"] {
+        let mut offering = document["offerings"][1].clone();
+        (offering["id"], offering["name"]) = (json!(router), json!(router));
+        document["offerings"].as_array_mut().unwrap().push(offering);
+        let mut price = document["prices"][1].clone();
+        (price["id"], price["offeringId"]) = (json!(format!("{router}-price")), json!(router));
+        document["prices"].as_array_mut().unwrap().push(price);
+    }
+    document["rules"] = json!([{"id": "gold-needs-ha", "kind": "REQUIRES", "if": {"offeringId": "fiber", "characteristics": {"sla": "GOLD"}},
+        "then": {"offeringId": "router-ha"}, "scope": "CHILDREN"}]);
+    document
 }
 
 /// A line of good form.

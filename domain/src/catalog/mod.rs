@@ -2,6 +2,7 @@
 //! Publishing refuses what selling and pricing could not rest on (`check`); choosing is `configuration`'s,
 //! computing is `pricing`'s.
 
+pub mod changes;
 mod check;
 pub mod condition;
 mod read;

@@ -8,7 +8,7 @@ use rstest::rstest;
 use serde_json::{Value, json};
 
 /// A sound catalog with something of everything.
-fn base() -> Value {
+pub(super) fn base() -> Value {
     json!({
         "catalogVersion": "2026.11",
         "offerings": [
@@ -41,7 +41,7 @@ fn base() -> Value {
 }
 
 /// Sets, or with `/-` at the end appends, a value; `null` with a leading `!` in the pointer removes it.
-fn set(document: &mut Value, pointer: &str, value: Value) {
+pub(super) fn set(document: &mut Value, pointer: &str, value: Value) {
     let (parent, key) = pointer.trim_start_matches('!').rsplit_once('/').unwrap();
     let parent = document.pointer_mut(parent).unwrap();
     match parent {
@@ -60,7 +60,7 @@ fn faults(document: Value) -> Vec<(String, FieldCode)> {
     errors.into_iter().map(|error| (error.pointer, error.code)).collect()
 }
 
-fn compiled(document: Value) -> Catalog {
+pub(super) fn compiled(document: Value) -> Catalog {
     Catalog::compile(serde_json::from_value(document).unwrap()).unwrap()
 }
 
@@ -402,7 +402,7 @@ fn requiring_a_child_that_may_not_stand_there_is_refused() {
     assert_eq!(faults(document), [("/rules/0/then/offeringId".to_owned(), Rule)]);
 }
 
-fn moment(text: &str) -> Moment {
+pub(super) fn moment(text: &str) -> Moment {
     Moment::parse(text).unwrap()
 }
 

@@ -46,8 +46,9 @@ pub struct PriceTrial<'a> {
 #[serde(rename_all = "camelCase")]
 pub struct PriceInputs<'a> {
     policy_version: &'a str,
-    /// Names the catalog, too, whose versions never change.
-    configuration: &'a Configuration,
+    /// A version never changes.
+    catalog_version: &'a str,
+    configuration_hash: &'a str,
     tenant: &'a Tenant,
     customer: &'a Customer,
     price_list_id: &'a str,
@@ -75,7 +76,8 @@ impl<'a> PriceTrial<'a> {
     pub fn inputs(&self) -> PriceInputs<'a> {
         PriceInputs {
             policy_version: POLICY_VERSION,
-            configuration: self.configuration,
+            catalog_version: &self.configuration.catalog_version,
+            configuration_hash: &self.configuration.configuration_hash,
             tenant: self.tenant,
             customer: self.customer,
             price_list_id: &self.quote.price_list_id,

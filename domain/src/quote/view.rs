@@ -9,6 +9,7 @@ use super::{
     StepStatus,
 };
 use crate::approval::ApprovalLevel;
+use crate::catalog::changes::CatalogChanged;
 use crate::command::{Claims, Role};
 use crate::configuration::{CharacteristicValue, ConfiguredLine, LineAction};
 use crate::ids::{
@@ -51,6 +52,9 @@ pub struct QuoteView {
     pub created_by: ActorId,
     pub created_at: Moment,
     pub updated_at: Moment,
+    /// A newer catalog changes what the quote uses; absent where none does, and where only an outcome is told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub catalog_changed: Option<CatalogChanged>,
     /// What this caller could do now; absent where nobody asks.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub allowed_actions: Option<Vec<QuoteAction>>,
@@ -84,6 +88,7 @@ impl QuoteView {
             created_by: quote.created_by.clone(),
             created_at: quote.created_at,
             updated_at: quote.updated_at,
+            catalog_changed: None,
             allowed_actions: claims.map(|claims| allowed_actions(quote, now, claims)),
         }
     }

@@ -2,6 +2,7 @@
 //! processor: the version is decided, recorded and audited here, in one transaction, by the code that imports.
 
 use crate::answer::Answer;
+use crate::aside;
 use crate::call::Call;
 use crate::numbers::command_id;
 use crate::operation::{Document, Reply, schema};
@@ -20,7 +21,7 @@ use http::{HeaderValue, StatusCode};
 use serde::Serialize;
 use serde_json::Value;
 use tokio::sync::Semaphore;
-use tracing::{error, info};
+use tracing::info;
 use utoipa::ToSchema;
 
 /// Documents in hand at once. The largest takes about a gigabyte while it is checked.
@@ -84,15 +85,9 @@ async fn sent_before(tx: &mut Tx, scope: &Scope) -> Result<Option<StoredCommand>
     Ok(commands::by_scope(tx, &[scope]).await?.remove(scope))
 }
 
-/// The catalog, checked and compiled beside the tasks of others; or every fault.
+/// The catalog, checked and compiled aside; or every fault.
 async fn checked(document: Value) -> Result<(CatalogRow, Catalog), Problem> {
-    match tokio::task::spawn_blocking(move || CatalogRow::checked(document)).await {
-        Ok(checked) => checked.map_err(invalid),
-        Err(panicked) => {
-            error!(error = %panicked, "a catalog's check ended without an answer");
-            Err(Problem::new(ErrorCode::Internal, "The failure is in our log under this correlation id."))
-        }
-    }
+    aside::run(move || CatalogRow::checked(document)).await?.map_err(invalid)
 }
 
 fn invalid(mut faults: Vec<FieldError>) -> Problem {

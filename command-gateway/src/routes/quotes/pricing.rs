@@ -77,10 +77,16 @@ pub static BODY: Object = Object {
 };
 
 pub async fn handle(call: Call) -> Reply {
+    let command = command(&call)?;
+    let quote = call.quote_id()?;
+    submit::to_quote(call, quote, QuoteCommand::PriceQuote(command), Shape::Quote).await
+}
+
+/// The command, from who may send it.
+pub fn command(call: &Call) -> Result<PriceQuote, Problem> {
     let command: PriceQuote = call.read()?;
     if command.pricing_date.is_some() && !call.caller.claims.has(Role::OrderManager) {
         return Err(Problem::new(ErrorCode::Forbidden, "Sending a pricingDate needs the role order-manager too."));
     }
-    let quote = call.quote_id()?;
-    submit::to_quote(call, quote, QuoteCommand::PriceQuote(command), Shape::Quote).await
+    Ok(command)
 }
