@@ -5,15 +5,18 @@ use super::support::*;
 use command_gateway::gateway::Gateway;
 use rstest::rstest;
 use serde_json::json;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 use ulid::Ulid;
 
 /// Long enough for Postgres to have committed what it was sent.
-const COMMITTED: Duration = Duration::from_millis(300);
+const COMMITTED: Duration = Duration::from_secs(1);
+/// Bytes that are taken from a connection at once.
+const BUFFER: usize = 64 * 1024;
 /// What is in no statement but the one that writes commands: a message header's name, as a parameter.
 const MARK: &[u8] = b"ce_specversion";
 
@@ -53,21 +56,24 @@ impl Line {
     }
 
     async fn serve(self: Arc<Self>, client: TcpStream, server: TcpStream) {
-        let ((mut from_client, mut to_client), (mut from_server, mut to_server)) =
-            (client.into_split(), server.into_split());
-        let answers = tokio::spawn(async move { tokio::io::copy(&mut from_server, &mut to_client).await });
-        let mut buffer = vec![0; 64 * 1024];
+        let ((mut from_client, to_client), (from_server, mut to_server)) = (client.into_split(), server.into_split());
+        let answered = Arc::new(AtomicBool::new(true));
+        let answers = tokio::spawn(answer(from_server, to_client, answered.clone()));
+        let mut buffer = vec![0; BUFFER];
         while let Ok(read @ 1..) = from_client.read(&mut buffer).await {
             let sent = &buffer[..read];
             let cut = self.due(sent);
-            if cut == Cut::BeforeItsAnswer {
-                answers.abort();
-            }
-            if cut != Cut::BeforePostgresHasIt && to_server.write_all(sent).await.is_err() {
+            if cut == Cut::BeforePostgresHasIt {
                 break;
             }
-            if cut != Cut::Never {
-                tokio::time::sleep(COMMITTED).await;
+            answered.store(cut == Cut::Never, Ordering::SeqCst);
+            if to_server.write_all(sent).await.is_err() {
+                break;
+            }
+            if cut == Cut::BeforeItsAnswer {
+                // The statement may come in several pieces.
+                let rest = tokio::io::copy(&mut from_client, &mut to_server);
+                let _ = tokio::time::timeout(COMMITTED, rest).await;
                 break;
             }
         }
@@ -81,6 +87,16 @@ impl Line {
         let cut = std::mem::replace(&mut *self.cut.lock().unwrap(), Cut::Never);
         self.cuts.fetch_add(usize::from(cut != Cut::Never), Ordering::SeqCst);
         cut
+    }
+}
+
+/// Brings Postgres's answers to the client, or nowhere.
+async fn answer(mut from_server: OwnedReadHalf, mut to_client: OwnedWriteHalf, answered: Arc<AtomicBool>) {
+    let mut buffer = vec![0; BUFFER];
+    while let Ok(read @ 1..) = from_server.read(&mut buffer).await {
+        if answered.load(Ordering::SeqCst) && to_client.write_all(&buffer[..read]).await.is_err() {
+            return;
+        }
     }
 }
 
