@@ -7,8 +7,8 @@ use crate::shape;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-/// The largest catalog document in bytes. One of 20,000 offerings and 60,000 prices has some 30 MB.
-pub const MAX_DOCUMENT_BYTES: usize = 64 * 1024 * 1024;
+/// The largest catalog document in bytes. One of 20,000 offerings and 60,000 prices has 22 MB and more.
+pub const MAX_DOCUMENT_BYTES: usize = 40 * 1024 * 1024;
 /// Faults of shape that are told; whoever has more has another document than this one.
 const MAX_SHAPE_FAULTS: usize = 10_000;
 

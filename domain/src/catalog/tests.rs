@@ -76,6 +76,7 @@ use FieldCode::*;
 #[case("/catalogVersion", json!(" "), "/catalogVersion", Required)]
 #[case("/catalogVersion", json!("a\u{0}"), "/catalogVersion", Pattern)]
 #[case("/catalogVersion", json!("9".repeat(129)), "/catalogVersion", OutOfRange)]
+#[case("/offerings/2/id", json!(""), "/offerings/2/id", Required)]
 #[case("/offerings/0/name", json!(""), "/offerings/0/name", Required)]
 #[case("/offerings/0/version", json!(""), "/offerings/0/version", Required)]
 #[case("/offerings/0/taxCategory", json!(""), "/offerings/0/taxCategory", Required)]
@@ -113,6 +114,8 @@ use FieldCode::*;
 // Rules.
 #[case("/rules/-", json!({"id": "r1", "kind": "EXCLUDES", "if": {"offeringId": "router"}, "then": {"offeringId": "firewall"}, "scope": "QUOTE"}),
     "/rules/1/id", NotAllowed)]
+#[case("/rules/0/id", json!(" "), "/rules/0/id", Required)]
+#[case("/rules/0/then/characteristics", json!({"colour": "RED"}), "/rules/0/then/characteristics/colour", UnknownReference)]
 #[case("/rules/0/if/offeringId", json!("ghost"), "/rules/0/if/offeringId", UnknownReference)]
 #[case("/rules/0/then/offeringId", json!("ghost"), "/rules/0/then/offeringId", UnknownReference)]
 #[case("/rules/0/if/characteristics", json!({"colour": "RED"}), "/rules/0/if/characteristics/colour", UnknownReference)]
@@ -120,6 +123,7 @@ use FieldCode::*;
 #[case("/rules/0/if/characteristics", json!({"ips": "8"}), "/rules/0/if/characteristics/ips", WrongType)]
 #[case("/rules/0/if/characteristics", json!({"ips": {"above": 8}}), "/rules/0/if/characteristics/ips/above", UnknownField)]
 // Prices.
+#[case("/prices/0/id", json!(""), "/prices/0/id", Required)]
 #[case("/prices/1/id", json!("p1"), "/prices/1/id", NotAllowed)]
 #[case("/prices/0/offeringId", json!("ghost"), "/prices/0/offeringId", UnknownReference)]
 #[case("/prices/0/offeringVersion", json!("9"), "/prices/0/offeringVersion", UnknownReference)]
@@ -135,6 +139,8 @@ use FieldCode::*;
 #[case("/prices/1/tiers", json!([]), "/prices/1/tiers", Required)]
 #[case("/prices/1/tiers/1/upTo", json!("10"), "/prices/1/tiers/1/upTo", OutOfRange)]
 #[case("/prices/1/tiers/0/upTo", json!("0"), "/prices/1/tiers/0/upTo", OutOfRange)]
+#[case("/prices/1/tiers/0/upTo", json!("9.0000001"), "/prices/1/tiers/0/upTo", OutOfRange)]
+#[case("/prices/1/tiers/0/amount", json!("0.0000001"), "/prices/1/tiers/0/amount", OutOfRange)]
 #[case("/prices/1/tiers/1/upTo", Value::Null, "/prices/1/tiers/1/upTo", OutOfRange)]
 #[case("/prices/1/tiers/2/upTo", json!("30"), "/prices/1/tiers/2/upTo", OutOfRange)]
 #[case("/prices/1/tiers/2/amount", json!("-1"), "/prices/1/tiers/2/amount", OutOfRange)]
@@ -152,6 +158,8 @@ use FieldCode::*;
 #[case("/prices/0/when", json!({"termMonths": "36"}), "/prices/0/when/termMonths", WrongType)]
 #[case("/prices/0/when", json!({"quantity": "many"}), "/prices/0/when/quantity", WrongType)]
 // Adjustments.
+#[case("/adjustments/0/id", json!(""), "/adjustments/0/id", Required)]
+#[case("/adjustments/0/when", json!({"sla": {}}), "/adjustments/0/when/sla", Required)]
 #[case("/adjustments/1/id", json!("a1"), "/adjustments/1/id", NotAllowed)]
 #[case("!/adjustments/1/currency", Value::Null, "/adjustments/1/currency", Required)]
 #[case("/adjustments/0/appliesTo/offeringId", json!("ghost"), "/adjustments/0/appliesTo/offeringId", UnknownReference)]

@@ -24,7 +24,7 @@ use tokio::sync::Semaphore;
 use tracing::info;
 use utoipa::ToSchema;
 
-/// Documents in hand at once. The largest takes about a gigabyte while it is checked.
+/// Documents in hand at once. One takes some 25 times its size in memory while it is checked: the largest a gigabyte.
 const MAX_IN_HAND: usize = 2;
 /// Faults that one answer tells; its sentence says how many there are.
 const MAX_FAULTS_TOLD: usize = 1000;
