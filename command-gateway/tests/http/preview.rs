@@ -206,7 +206,8 @@ fn hostile_bytes_in_redis_change_no_price(#[case] hostile: Hostile) {
 fn a_price_that_begins_is_shown_from_its_first_moment_on() {
     run(async {
         let (world, quote) = configured().await;
-        let begins = Moment::new(OffsetDateTime::now_utc() + Duration::from_millis(1500));
+        // Long enough ahead for a busy machine to see the price before.
+        let begins = Moment::new(OffsetDateTime::now_utc() + Duration::from_secs(8));
         let mut dearer = catalog("2");
         let mut later = dearer["prices"][0].clone();
         (later["id"], later["amount"], later["validFrom"]) = (json!("later"), json!("150.00"), json!(begins));
