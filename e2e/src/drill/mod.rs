@@ -52,7 +52,9 @@ impl Drill {
         match self {
             Self::AcceptQuoteTimeout => "the order worker is down when a quote is accepted (fault 51)",
             Self::BrokerDown => "Kafka is down while commands come in (fault 24)",
-            Self::KillServices => "gateway, streams, bridge and simulators are killed in mid-flight (faults 1, 2, 7, 8, 13, 16)",
+            Self::KillServices => {
+                "gateway, streams, bridge and simulators are killed in mid-flight (faults 1, 2, 7, 8, 13, 16)"
+            }
             Self::RedisDown => "Redis is gone for a while (fault 34)",
             Self::EngineDown => "the workflow engine is gone for a while (fault 35)",
             Self::PostgresRestart => "PostgreSQL is restarted in immediate mode (fault 17)",
