@@ -15,7 +15,7 @@ use cpq_domain::moment::Moment;
 use cpq_domain::workflow::{UserTaskCreated, WorkflowEvent};
 use cpq_runtime::processor::{AfterCommit, Delivery, Processor as _};
 use cpq_state_stores::notifications::{self, NewNotification};
-use notification_support::{Mail, MailServer};
+use notification_support::{MAX_MAIL_BYTES, Mail, MailServer};
 use pretty_assertions::assert_eq;
 use role_support::{ACME, GLOBEX, Office, STEPS};
 use rstest::rstest;
@@ -40,7 +40,11 @@ struct Running {
 
 impl Running {
     fn start(database: &TestDatabase, server: &MailServer) -> Self {
-        let sink = Sink::from_url(&server.url(), FROM, DOMAIN).unwrap();
+        Self::at(database, &server.url())
+    }
+
+    fn at(database: &TestDatabase, url: &str) -> Self {
+        let sink = Sink::from_url(url, FROM, DOMAIN).unwrap();
         let sender = Sender { db: database.db.clone(), sink, wake: Arc::new(Notify::new()) };
         Self { task: tokio::spawn(sender.run(CancellationToken::new())) }
     }
@@ -240,6 +244,32 @@ async fn a_recipient_without_an_address_holds_up_nobody() {
     assert_eq!(row.get::<&str, _>(0), "PENDING");
     assert!(row.get::<&str, _>(1).contains("is not a mail address"), "{}", row.get::<&str, _>(1));
     assert_eq!(server.mails().iter().map(|mail| mail.to.clone()).collect::<Vec<_>>(), ["bob@example.com"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mail_that_the_server_refuses_says_why_and_holds_up_nobody() {
+    let database = TestDatabase::create().await;
+    let large = NewNotification { body: "x".repeat(MAX_MAIL_BYTES), ..row("a", "bob") };
+    insert(&database, &[large, row("b", "carol")]).await;
+    let server = MailServer::up();
+    let _running = Running::start(&database, &server);
+    let sent = "select count(*) from cpq.notification where status = 'SENT'";
+    eventually("the other is sent", || async { database.count(sent).await == 1 }).await;
+    let refused = "select count(*) from cpq.notification where notification_id = 'a' and last_error like '%552%'";
+    eventually("it says why", || async { database.count(refused).await == 1 }).await;
+    assert_eq!(server.mails().iter().map(|mail| mail.to.clone()).collect::<Vec<_>>(), ["carol@example.com"]);
+}
+
+/// Somebody listens and never says a word: each message has its time, and the database none of the waiting.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_says_nothing_is_given_up_in_time() {
+    let database = TestDatabase::create().await;
+    insert(&database, &[row("a", "bob")]).await;
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let _running = Running::at(&database, &format!("smtp://{}", silent.local_addr().unwrap()));
+    eventually("the cause is kept", || async { attempts(&database).await.2.is_some() }).await;
+    assert_eq!(attempts(&database).await.1, "PENDING");
+    assert_eq!(attempts(&database).await.2.unwrap(), "no receipt within 10 s");
 }
 
 #[tokio::test(flavor = "multi_thread")]

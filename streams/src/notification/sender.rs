@@ -10,22 +10,38 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-/// Messages taken at once.
-const BATCH: i64 = 50;
+/// Messages taken at once: so few that all are tried before the first may be taken again, however slow the server.
+const BATCH: i64 = 5;
 /// A message taken by a sender that died is taken again after this.
 const LEASE: Duration = Duration::from_secs(60);
 /// How often the table is asked where nobody wakes the sender.
 const SWEEP: Duration = Duration::from_secs(2);
-/// After so many attempts a message is FAILED and stays for an operator.
-const MAX_ATTEMPTS: i32 = 8;
-/// Longest wait for the SMTP server.
+/// A message that cannot be sent as it is (no address, refused for good) is FAILED after so many attempts.
+const MAX_REFUSALS: i32 = 8;
+/// One that found no server is FAILED after so many: some four days at the longest pause (RFC 5321, 4.5.4.1).
+const MAX_ATTEMPTS: i32 = 1_152;
+/// Longest pause between attempts.
+const MAX_PAUSE_SECONDS: f64 = 300.0;
+/// Longest time for one message, from the connection to the server's receipt.
 const SMTP_TIMEOUT: Duration = Duration::from_secs(10);
+const _: () = assert!(SMTP_TIMEOUT.as_secs() * (BATCH as u64) < LEASE.as_secs());
 
 /// Where messages go.
 pub enum Sink {
     /// One structured log record per message.
     Log,
     Smtp(Box<Smtp>),
+}
+
+/// Why a message was not sent.
+#[derive(Debug, thiserror::Error)]
+enum Unsent {
+    /// As it is, it will hardly ever be.
+    #[error("{0}")]
+    Refused(String),
+    /// The server was not there, not able or too slow. It may have taken the message all the same.
+    #[error("{0}")]
+    NoServer(String),
 }
 
 /// An SMTP server, and how messages to it are addressed.
@@ -43,14 +59,12 @@ impl Sink {
             return Ok(Self::Log);
         }
         let from = from.parse().map_err(|e| format!("the sender '{from}' is not a mailbox: {e}"))?;
-        let transport = AsyncSmtpTransport::<Tokio1Executor>::from_url(url)
-            .map_err(|e| format!("not an SMTP URL: {e}"))?
-            .timeout(Some(SMTP_TIMEOUT))
-            .build();
+        let transport =
+            AsyncSmtpTransport::<Tokio1Executor>::from_url(url).map_err(|e| format!("not an SMTP URL: {e}"))?.build();
         Ok(Self::Smtp(Box::new(Smtp { transport, from, domain: domain.to_owned() })))
     }
 
-    async fn send(&self, notification: &Notification) -> Result<(), String> {
+    async fn send(&self, notification: &Notification) -> Result<(), Unsent> {
         match self {
             Self::Log => {
                 tracing::info!(
@@ -65,8 +79,14 @@ impl Sink {
                 Ok(())
             }
             Self::Smtp(smtp) => {
-                let message = mail(notification, &smtp.from, &smtp.domain)?;
-                smtp.transport.send(message).await.map(drop).map_err(|e| e.to_string())
+                let message = mail(notification, &smtp.from, &smtp.domain).map_err(Unsent::Refused)?;
+                // Around all of it, on a connection of its own: a server that answers each command slowly has no more time than one that is silent.
+                match tokio::time::timeout(SMTP_TIMEOUT, smtp.transport.send(message)).await {
+                    Ok(Ok(_)) => Ok(()),
+                    Ok(Err(error)) if error.is_permanent() => Err(Unsent::Refused(error.to_string())),
+                    Ok(Err(error)) => Err(Unsent::NoServer(error.to_string())),
+                    Err(_) => Err(Unsent::NoServer(format!("no receipt within {} s", SMTP_TIMEOUT.as_secs()))),
+                }
             }
         }
     }
@@ -128,10 +148,16 @@ impl Sender {
                     tracing::warn!(
                         notification_id = notification.notification_id,
                         correlation_id = notification.correlation_id,
-                        error,
+                        %error,
                         "not sent"
                     );
-                    notifications::not_sent(&mut tx, notification, &error, pause(notification.attempts)).await?;
+                    notifications::not_sent(
+                        &mut tx,
+                        notification,
+                        &error.to_string(),
+                        pause(&error, notification.attempts),
+                    )
+                    .await?;
                 }
             }
             tx.commit().await?;
@@ -140,9 +166,13 @@ impl Sender {
     }
 }
 
-/// Seconds before the next attempt: doubling from 2; `None` after the last.
-fn pause(attempts: i32) -> Option<f64> {
-    (attempts < MAX_ATTEMPTS).then(|| 2_f64.powi(attempts))
+/// Seconds before the next attempt: doubling from 2 up to the longest; `None` after the last.
+fn pause(error: &Unsent, attempts: i32) -> Option<f64> {
+    let most = match error {
+        Unsent::Refused(_) => MAX_REFUSALS,
+        Unsent::NoServer(_) => MAX_ATTEMPTS,
+    };
+    (attempts < most).then(|| 2_f64.powi(attempts).min(MAX_PAUSE_SECONDS))
 }
 
 #[cfg(test)]
@@ -179,9 +209,17 @@ mod tests {
         assert!(mail(&notification("two words"), &"cpq@example.com".parse().unwrap(), "example.com").is_err());
     }
 
-    #[test]
-    fn a_message_is_given_up_after_a_bounded_number_of_attempts() {
-        assert_eq!(pause(1), Some(2.0));
-        assert_eq!(pause(MAX_ATTEMPTS), None);
+    #[rstest]
+    #[case::first(1, Some(2.0), Some(2.0))]
+    #[case::later(MAX_REFUSALS, Some(256.0), None)]
+    #[case::after_a_day(300, Some(MAX_PAUSE_SECONDS), None)]
+    #[case::last(MAX_ATTEMPTS, None, None)]
+    fn a_message_waits_for_days_for_a_server_but_not_for_one_that_refuses_it(
+        #[case] attempts: i32,
+        #[case] no_server: Option<f64>,
+        #[case] refused: Option<f64>,
+    ) {
+        assert_eq!(pause(&Unsent::NoServer("down".to_owned()), attempts), no_server);
+        assert_eq!(pause(&Unsent::Refused("550".to_owned()), attempts), refused);
     }
 }

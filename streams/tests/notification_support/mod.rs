@@ -25,6 +25,9 @@ for key in sorted(maildir.keys()):
 json.dump(mails, sys.stdout)
 "#;
 
+/// What is larger is refused for good (552).
+pub const MAX_MAIL_BYTES: usize = 20_000;
+
 /// A mail as its reader sees it.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Mail {
@@ -62,8 +65,10 @@ impl MailServer {
 
     /// Returns when it answers.
     pub fn start(&mut self) {
+        let size = MAX_MAIL_BYTES.to_string();
         let child = python()
-            .args(["-m", "aiosmtpd", "-n", "-l", &self.address.to_string(), "-c", "aiosmtpd.handlers.Mailbox"])
+            .args(["-m", "aiosmtpd", "-n", "-l", &self.address.to_string(), "-s", &size])
+            .args(["-c", "aiosmtpd.handlers.Mailbox"])
             .arg(self.maildir())
             .stdin(Stdio::null())
             .spawn()
