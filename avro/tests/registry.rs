@@ -83,6 +83,15 @@ async fn only_the_registrys_own_not_found_condemns_a_record(
 }
 
 #[tokio::test]
+async fn a_registry_that_fails_for_a_moment_is_asked_again() {
+    let server = MockServer::start().await;
+    let schema = json!({"schema": "\"string\"", "schemaType": "AVRO"});
+    Mock::given(any()).respond_with(ResponseTemplate::new(500)).up_to_n_times(2).mount(&server).await;
+    Mock::given(any()).respond_with(ResponseTemplate::new(200).set_body_json(schema)).mount(&server).await;
+    assert_eq!(RegistrySource::new(&server.uri()).unwrap().schema(7).await, Ok("\"string\"".to_owned()));
+}
+
+#[tokio::test]
 async fn a_registry_that_is_down_is_named_with_its_address() {
     let registry = Registry::new("http://127.0.0.1:9").unwrap();
     let error = registry.register(&Schemas::load().unwrap()).await.unwrap_err();

@@ -7,9 +7,15 @@ use schema_registry_converter::async_impl::schema_registry::{SrSettings, get_sch
 use schema_registry_converter::error::SRCError;
 use schema_registry_converter::schema_registry_common::RawError;
 use std::error::Error;
+use std::time::Duration;
 
 /// The registry's code for an id that it does not know.
 const SCHEMA_NOT_FOUND: u32 = 40403;
+/// How often it is asked before it counts as unavailable: a kept connection that its end closes, or a moment
+/// without an answer, is no outage.
+const ATTEMPTS: u32 = 4;
+/// The pause after a first failure; each further one is twice as long.
+const FIRST_PAUSE: Duration = Duration::from_millis(200);
 
 /// Asks the registry.
 #[derive(Clone, Debug)]
@@ -30,10 +36,15 @@ impl RegistrySource {
 impl SchemaSource for RegistrySource {
     async fn schema(&self, id: i32) -> Result<String, SourceError> {
         let unsigned = u32::try_from(id).map_err(|_| SourceError::Unknown(id))?;
-        match get_schema_by_id(unsigned, &self.settings).await {
-            Ok(schema) => Ok(schema.schema),
-            Err(error) if is_not_found(&error) => Err(SourceError::Unknown(id)),
-            Err(error) => Err(SourceError::Unavailable(error.to_string())),
+        let (mut attempt, mut pause) = (1, FIRST_PAUSE);
+        loop {
+            match get_schema_by_id(unsigned, &self.settings).await {
+                Ok(schema) => return Ok(schema.schema),
+                Err(error) if is_not_found(&error) => return Err(SourceError::Unknown(id)),
+                Err(error) if attempt == ATTEMPTS => return Err(SourceError::Unavailable(error.to_string())),
+                Err(_) => tokio::time::sleep(pause).await,
+            }
+            (attempt, pause) = (attempt + 1, pause * 2);
         }
     }
 }
