@@ -41,10 +41,14 @@ impl Stack {
         Ok(Self { settings: Settings::load()? })
     }
 
+    /// The database's URL as the application role.
+    pub fn database_url(&self) -> Result<String, Failure> {
+        Ok(self.settings.url(&DATABASE_URL, &["postgres", "postgresql"])?)
+    }
+
     /// The database as the application role.
     pub fn db(&self) -> Result<Db, Failure> {
-        let url = self.settings.url(&DATABASE_URL, &["postgres", "postgresql"])?;
-        Db::connect_lazy(&url, "cpq", MAX_CONNECTIONS).map_err(Failure::because("CPQ_DATABASE_URL cannot be used"))
+        Db::connect_lazy(&self.database_url()?, "cpq", MAX_CONNECTIONS).map_err(Failure::because("CPQ_DATABASE_URL cannot be used"))
     }
 
     /// The database's URL as the owner role.

@@ -109,6 +109,27 @@ impl Db {
         Ok(Self { pool })
     }
 
+    /// One connection that is never replaced while it lives, for work whose temporary tables are gone with it.
+    /// `settings` come on top of those of every connection.
+    pub(crate) fn connect_session(
+        url: &str,
+        application: &str,
+        settings: &[(&'static str, &'static str)],
+    ) -> Result<Self, StoreError> {
+        let options = PgConnectOptions::from_str(url)?.application_name(application).options([
+            ("lock_timeout", LOCK_TIMEOUT),
+            ("idle_in_transaction_session_timeout", IDLE_IN_TRANSACTION_TIMEOUT),
+        ]);
+        let pool = PgPoolOptions::new()
+            .max_connections(1)
+            .max_lifetime(None)
+            .idle_timeout(None)
+            .test_before_acquire(false)
+            .acquire_timeout(ACQUIRE_TIMEOUT)
+            .connect_lazy_with(options.options(settings.iter().copied()));
+        Ok(Self { pool })
+    }
+
     /// Whether the database answers.
     pub async fn ping(&self) -> Result<(), StoreError> {
         sqlx::query("select 1").execute(&self.pool).await?;

@@ -1,13 +1,14 @@
-//! `cpq replay`: history worked through again, with nothing written.
+//! `cpq replay`: history worked through again, for a what-if, for views, for others' tools; each by its own file.
 
 mod price;
+mod views;
 
 use crate::Failure;
 use crate::output::{Answer, Paint};
 use crate::settings::Stack;
 use clap::{Args, Subcommand};
 
-/// Work through history again, under other rules if so asked; nothing is written.
+/// Work through history again: price it under other rules, make the views from it.
 #[derive(Args, Clone, Debug)]
 pub struct ReplayArgs {
     #[command(subcommand)]
@@ -17,10 +18,12 @@ pub struct ReplayArgs {
 #[derive(Subcommand, Clone, Debug)]
 enum ReplayCommand {
     Price(price::PriceArgs),
+    Views(views::ViewsArgs),
 }
 
 pub async fn run(args: &ReplayArgs, stack: &Stack, paint: Paint) -> Result<Answer, Failure> {
     match &args.command {
         ReplayCommand::Price(args) => price::run(args, &stack.db()?, paint).await,
+        ReplayCommand::Views(args) => views::run(args, stack, paint).await,
     }
 }

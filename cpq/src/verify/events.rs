@@ -64,14 +64,23 @@ impl Events {
         mut judge: impl FnMut(Place, Read) -> Result<(), Failure>,
     ) -> Result<(), Failure> {
         let (progress, mut read) = (Progress::start(), 0_u64);
-        self.reader.read(stretches, |message| {
+        self.read(stretches, |message, event| {
             read += 1;
             if read.is_multiple_of(PROGRESS_EVERY) {
                 progress.say(&format!("{}: {read} records", message.topic()));
             }
             let (topic, partition, offset) = (message.topic().to_owned(), message.partition(), message.offset());
-            judge(Place { topic, partition, offset }, self.decode(message)?)
+            judge(Place { topic, partition, offset }, event)
         })
+    }
+
+    /// Hands over each record of these stretches, as it came and as it was read, in the order of its partition.
+    pub fn read(
+        &self,
+        stretches: &[Stretch],
+        mut take: impl FnMut(&BorrowedMessage<'_>, Read) -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
+        self.reader.read(stretches, |message| take(message, self.decode(message)?))
     }
 
     /// The event; the inner error is the record's own fault.

@@ -3,7 +3,7 @@
 
 mod audit;
 mod chain;
-mod events;
+pub(crate) mod events;
 mod evidence;
 mod facts;
 mod findings;

@@ -9,4 +9,5 @@ pub mod proofs;
 pub mod rebuild;
 pub mod schemas;
 pub mod story;
+pub mod swap;
 pub mod tenants;

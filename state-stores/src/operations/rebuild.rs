@@ -40,18 +40,37 @@ pub struct Comparison {
     pub differences: Vec<Difference>,
 }
 
+/// What the projection writes; `views` names them without their schema.
+const TABLES: [&str; 5] = [
+    "quote_workspace_view",
+    "order_operations_view",
+    "approval_worklist_view",
+    "customer_commercial_timeline_view",
+    "view_progress",
+];
+
 /// Makes the transaction's own, empty views. They are gone with it.
 pub async fn prepare(tx: &mut Tx) -> Result<(), StoreError> {
-    let tables = [
-        "create temporary table quote_workspace_view (like cpq.quote_workspace_view including all) on commit drop",
-        "create temporary table order_operations_view (like cpq.order_operations_view including all) on commit drop",
-        "create temporary table approval_worklist_view (like cpq.approval_worklist_view including all) on commit drop",
-        "create temporary table customer_commercial_timeline_view \
-           (like cpq.customer_commercial_timeline_view including all) on commit drop",
-        "create temporary table view_progress (like cpq.view_progress including all) on commit drop",
-    ];
-    for table in tables {
-        sqlx::query(table).execute(tx.connection()).await?;
+    create(tx, "drop").await
+}
+
+/// Makes the session's own, empty views. They outlive the transaction and are gone with the session.
+pub(super) async fn prepare_session(tx: &mut Tx) -> Result<(), StoreError> {
+    create(tx, "preserve rows").await
+}
+
+async fn create(tx: &mut Tx, on_commit: &str) -> Result<(), StoreError> {
+    for table in TABLES {
+        let create = format!("create temporary table {table} (like cpq.{table} including all) on commit {on_commit}");
+        sqlx::query(AssertSqlSafe(create)).execute(tx.connection()).await?;
+    }
+    Ok(())
+}
+
+/// Tells the planner how much the rebuild has come to; nobody else does for temporary tables.
+pub(super) async fn analyze(tx: &mut Tx) -> Result<(), StoreError> {
+    for table in TABLES {
+        sqlx::query(AssertSqlSafe(format!("analyze pg_temp.{table}"))).execute(tx.connection()).await?;
     }
     Ok(())
 }
