@@ -46,6 +46,16 @@ pub trait Processor: Send + Sync + 'static {
     fn consumer(&self) -> &'static str;
     /// The topics it reads.
     fn topics(&self) -> &'static [&'static str];
+    /// Whether the record has any effect here. A batch in which none has is passed over without a transaction.
+    fn concerns(&self, _record: &Record) -> bool {
+        true
+    }
+    /// Whether all that it does is rows made from the topics alone, which nobody acts upon outside: a server
+    /// that dies may lose the newest, position and all, and they are made again. Its commits do not wait for the
+    /// disk.
+    fn can_be_redone(&self) -> bool {
+        false
+    }
     /// Applies records of one partition, in order, in `tx`. The runtime has claimed the position, taken out
     /// parked keys, and set the transaction's tenants to those of the batch; it writes the position and
     /// commits. Must be free of effects outside `tx`: it is run again after a failure.

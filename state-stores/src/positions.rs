@@ -29,6 +29,9 @@ pub struct Fence {
     pub topic: String,
     pub partition: i32,
     pub epoch: i64,
+    /// Whether the commit need not wait for the disk: what a dying server loses is made again, as the position
+    /// is lost with it.
+    pub redoable: bool,
 }
 
 /// Takes the partitions over under new epochs. Waits for a former owner's open transaction, so that the
@@ -89,7 +92,8 @@ pub async fn advance(
         "with moved as (update cpq.consumer_position set next_offset = $6, updated_at = clock_timestamp() \
            where consumer = $1 and topic = $2 and partition = $3 and epoch = $4 and next_offset <= $5 returning 1) \
          select exists (select from moved), array(select message_key from cpq.parked_key \
-           where consumer = $1 and topic = $2 and message_key = any($7))",
+           where consumer = $1 and topic = $2 and message_key = any($7)), \
+           case when $8 then set_config('synchronous_commit', 'off', true) end",
     )
     .bind(&fence.consumer)
     .bind(&fence.topic)
@@ -98,12 +102,13 @@ pub async fn advance(
     .bind(first_offset)
     .bind(next_offset)
     .bind(keys)
+    .bind(fence.redoable)
     .fetch_one(tx.connection())
     .await?;
     if row.try_get::<bool, _>(0)? {
         return Ok(Advance::Moved { parked: row.try_get::<Vec<String>, _>(1)?.into_iter().collect() });
     }
-    let Fence { consumer, topic, partition, epoch } = fence;
+    let Fence { consumer, topic, partition, epoch, .. } = fence;
     let row = sqlx::query(
         "select next_offset from cpq.consumer_position \
          where consumer = $1 and topic = $2 and partition = $3 and epoch = $4",

@@ -100,40 +100,47 @@ pub struct TimelineRow {
     pub projection_version: u64,
 }
 
-const LOAD_WORKSPACE: &str = "select tenant_id, quote_id, to_jsonb(v) || jsonb_build_object('total_amount', total_amount::text) \
-    from quote_workspace_view v where (tenant_id, quote_id) in (select * from unnest($1::text[], $2::text[]))";
-const LOAD_OPERATIONS: &str = "select tenant_id, order_id, to_jsonb(v) || jsonb_build_object('total_amount', total_amount::text) \
-    from order_operations_view v where (tenant_id, order_id) in (select * from unnest($1::text[], $2::text[]))";
-const LOAD_TASKS: &str = "select tenant_id, coalesce(quote_id, order_id), to_jsonb(v) from approval_worklist_view v \
-    where (tenant_id, quote_id) in (select * from unnest($1::text[], $2::text[])) \
-       or (tenant_id, order_id) in (select * from unnest($1::text[], $2::text[])) order by task_id";
-
-/// The workspace rows of these quotes.
-pub async fn workspace(tx: &mut Tx, keys: &[AggregateKey]) -> Result<HashMap<AggregateKey, WorkspaceRow>, StoreError> {
-    Ok(load(tx, LOAD_WORKSPACE, keys).await?.into_iter().collect())
+/// What the views show of a quote or an order: its row, and its tasks by id.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Shown<R> {
+    pub row: R,
+    pub tasks: Vec<TaskRow>,
 }
 
-/// The operations rows of these orders.
-pub async fn operations(
+const LOAD_QUOTES: &str = "select tenant_id, quote_id, to_jsonb(v) || jsonb_build_object('total_amount', total_amount::text), \
+      (select jsonb_agg(t order by t.task_id) from approval_worklist_view t where t.tenant_id = v.tenant_id and t.quote_id = v.quote_id) \
+    from quote_workspace_view v where (tenant_id, quote_id) in (select * from unnest($1::text[], $2::text[]))";
+const LOAD_ORDERS: &str = "select tenant_id, order_id, to_jsonb(v) || jsonb_build_object('total_amount', total_amount::text), \
+      (select jsonb_agg(t order by t.task_id) from approval_worklist_view t where t.tenant_id = v.tenant_id and t.order_id = v.order_id) \
+    from order_operations_view v where (tenant_id, order_id) in (select * from unnest($1::text[], $2::text[]))";
+
+/// What is shown of these quotes.
+pub async fn quotes(
     tx: &mut Tx,
     keys: &[AggregateKey],
-) -> Result<HashMap<AggregateKey, OperationsRow>, StoreError> {
-    Ok(load(tx, LOAD_OPERATIONS, keys).await?.into_iter().collect())
+) -> Result<HashMap<AggregateKey, Shown<WorkspaceRow>>, StoreError> {
+    load(tx, LOAD_QUOTES, keys).await
 }
 
-/// The tasks of these quotes or orders.
-pub async fn tasks(tx: &mut Tx, keys: &[AggregateKey]) -> Result<HashMap<AggregateKey, Vec<TaskRow>>, StoreError> {
-    let mut tasks: HashMap<AggregateKey, Vec<TaskRow>> = HashMap::new();
-    for (key, task) in load(tx, LOAD_TASKS, keys).await? {
-        tasks.entry(key).or_default().push(task);
-    }
-    Ok(tasks)
+/// What is shown of these orders.
+pub async fn orders(
+    tx: &mut Tx,
+    keys: &[AggregateKey],
+) -> Result<HashMap<AggregateKey, Shown<OperationsRow>>, StoreError> {
+    load(tx, LOAD_ORDERS, keys).await
 }
 
-async fn load<R>(tx: &mut Tx, query: &'static str, keys: &[AggregateKey]) -> Result<Vec<(AggregateKey, R)>, StoreError>
+async fn load<R>(
+    tx: &mut Tx,
+    query: &'static str,
+    keys: &[AggregateKey],
+) -> Result<HashMap<AggregateKey, Shown<R>>, StoreError>
 where
     R: for<'de> Deserialize<'de> + Send + Unpin + 'static,
 {
+    if keys.is_empty() {
+        return Ok(HashMap::new());
+    }
     let rows = sqlx::query(query)
         .bind(keys.iter().map(|(tenant, _)| tenant.as_str()).collect::<Vec<_>>())
         .bind(keys.iter().map(|(_, id)| id.as_str()).collect::<Vec<_>>())
@@ -142,67 +149,60 @@ where
     rows.iter()
         .map(|row| {
             let key = (TenantId::new(row.try_get::<String, _>(0)?), row.try_get(1)?);
-            let Json(value): Json<R> = row.try_get(2)?;
-            Ok((key, value))
+            let Json(shown): Json<R> = row.try_get(2)?;
+            let tasks: Option<Json<Vec<TaskRow>>> = row.try_get(3)?;
+            Ok((key, Shown { row: shown, tasks: tasks.map(|Json(tasks)| tasks).unwrap_or_default() }))
         })
         .collect()
 }
 
-pub async fn save_workspace(tx: &mut Tx, rows: &[&WorkspaceRow]) -> Result<(), StoreError> {
-    let statement = "insert into quote_workspace_view select * from jsonb_populate_recordset(null::quote_workspace_view, $1) \
-        on conflict (tenant_id, quote_id) do update set current_revision = excluded.current_revision, status = excluded.status, \
-          total_amount = excluded.total_amount, approval_status = excluded.approval_status, \
-          artifact_status = excluded.artifact_status, order_id = excluded.order_id, updated_at = excluded.updated_at, \
-          projection_version = excluded.projection_version";
-    save(tx, statement, rows).await
+/// Rows that a batch has changed, and how far it got.
+pub struct Changes<'a> {
+    pub workspace: Vec<&'a WorkspaceRow>,
+    pub operations: Vec<&'a OperationsRow>,
+    pub tasks: Vec<&'a TaskRow>,
+    pub timeline: Vec<&'a TimelineRow>,
+    pub consumer: &'a str,
+    pub topic: &'a str,
+    pub partition: i32,
+    /// The time of the newest event.
+    pub as_of: OffsetDateTime,
 }
 
-pub async fn save_operations(tx: &mut Tx, rows: &[&OperationsRow]) -> Result<(), StoreError> {
-    let statement = "insert into order_operations_view select * from jsonb_populate_recordset(null::order_operations_view, $1) \
-        on conflict (tenant_id, order_id) do update set current_revision = excluded.current_revision, status = excluded.status, \
-          steps_completed = excluded.steps_completed, open_fallout = excluded.open_fallout, detail = excluded.detail, \
-          updated_at = excluded.updated_at, projection_version = excluded.projection_version";
-    save(tx, statement, rows).await
-}
+const SAVE: &str = "with workspace as ( \
+    insert into quote_workspace_view select * from jsonb_populate_recordset(null::quote_workspace_view, $1) \
+    on conflict (tenant_id, quote_id) do update set current_revision = excluded.current_revision, status = excluded.status, \
+      total_amount = excluded.total_amount, approval_status = excluded.approval_status, \
+      artifact_status = excluded.artifact_status, order_id = excluded.order_id, updated_at = excluded.updated_at, \
+      projection_version = excluded.projection_version), \
+  operations as ( \
+    insert into order_operations_view select * from jsonb_populate_recordset(null::order_operations_view, $2) \
+    on conflict (tenant_id, order_id) do update set current_revision = excluded.current_revision, status = excluded.status, \
+      steps_completed = excluded.steps_completed, open_fallout = excluded.open_fallout, detail = excluded.detail, \
+      updated_at = excluded.updated_at, projection_version = excluded.projection_version), \
+  tasks as ( \
+    insert into approval_worklist_view select * from jsonb_populate_recordset(null::approval_worklist_view, $3) \
+    on conflict (tenant_id, task_id) do update set status = excluded.status, assignee = excluded.assignee, \
+      escalated_role = excluded.escalated_role, due_at = excluded.due_at, escalated = excluded.escalated, \
+      updated_at = excluded.updated_at, projection_version = excluded.projection_version), \
+  timeline as ( \
+    insert into customer_commercial_timeline_view \
+    select * from jsonb_populate_recordset(null::customer_commercial_timeline_view, $4) on conflict do nothing) \
+  insert into view_progress as p (consumer, topic, partition, as_of) values ($5, $6, $7, $8) \
+  on conflict (consumer, topic, partition) do update set as_of = greatest(p.as_of, excluded.as_of)";
 
-pub async fn save_tasks(tx: &mut Tx, rows: &[&TaskRow]) -> Result<(), StoreError> {
-    let statement = "insert into approval_worklist_view select * from jsonb_populate_recordset(null::approval_worklist_view, $1) \
-        on conflict (tenant_id, task_id) do update set status = excluded.status, assignee = excluded.assignee, \
-          escalated_role = excluded.escalated_role, due_at = excluded.due_at, escalated = excluded.escalated, \
-          updated_at = excluded.updated_at, projection_version = excluded.projection_version";
-    save(tx, statement, rows).await
-}
-
-pub async fn save_timeline(tx: &mut Tx, rows: &[&TimelineRow]) -> Result<(), StoreError> {
-    let statement = "insert into customer_commercial_timeline_view \
-        select * from jsonb_populate_recordset(null::customer_commercial_timeline_view, $1) on conflict do nothing";
-    save(tx, statement, rows).await
-}
-
-async fn save<R: Serialize + Sync>(tx: &mut Tx, statement: &'static str, rows: &[&R]) -> Result<(), StoreError> {
-    if !rows.is_empty() {
-        sqlx::query(statement).bind(Json(rows)).execute(tx.connection()).await?;
-    }
-    Ok(())
-}
-
-/// Notes how far a partition has been shown: the time of its newest event.
-pub async fn progress(
-    tx: &mut Tx,
-    consumer: &str,
-    topic: &str,
-    partition: i32,
-    as_of: OffsetDateTime,
-) -> Result<(), StoreError> {
-    sqlx::query(
-        "insert into view_progress as p (consumer, topic, partition, as_of) values ($1, $2, $3, $4) \
-         on conflict (consumer, topic, partition) do update set as_of = greatest(p.as_of, excluded.as_of)",
-    )
-    .bind(consumer)
-    .bind(topic)
-    .bind(partition)
-    .bind(as_of)
-    .execute(tx.connection())
-    .await?;
+/// Writes the changes, in one statement.
+pub async fn save(tx: &mut Tx, changes: &Changes<'_>) -> Result<(), StoreError> {
+    sqlx::query(SAVE)
+        .bind(Json(&changes.workspace))
+        .bind(Json(&changes.operations))
+        .bind(Json(&changes.tasks))
+        .bind(Json(&changes.timeline))
+        .bind(changes.consumer)
+        .bind(changes.topic)
+        .bind(changes.partition)
+        .bind(changes.as_of)
+        .execute(tx.connection())
+        .await?;
     Ok(())
 }

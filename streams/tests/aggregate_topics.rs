@@ -158,7 +158,7 @@ impl Flow {
     async fn view(&self, quote: &str) -> Option<WorkspaceRow> {
         let key = (TENANT.into(), quote.to_owned());
         let mut tx = self.world.begin().await;
-        views::workspace(&mut tx, std::slice::from_ref(&key)).await.unwrap().remove(&key)
+        views::quotes(&mut tx, std::slice::from_ref(&key)).await.unwrap().remove(&key).map(|quote| quote.row)
     }
 
     async fn timeline(&self) -> Vec<(i64, String)> {

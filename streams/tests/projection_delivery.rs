@@ -82,7 +82,7 @@ async fn an_order_that_does_not_begin_with_its_creation_is_refused() {
     let Record::Event(envelope, _) = &mut events[1].record else { panic!("{events:?}") };
     envelope.aggregate_sequence = 1;
     let refused = apply(&office, &events[1..]).await.unwrap_err();
-    assert!(refused.to_string().contains(&format!("{order} starts without OrderCreated")), "{refused}");
+    assert!(refused.to_string().contains(&format!("{order} starts without its creation")), "{refused}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -63,8 +63,10 @@ pub struct Partition {
     waiting_records: AtomicUsize,
     waiting_bytes: AtomicUsize,
     paused: AtomicBool,
-    /// The next offset to apply, as committed in the database.
+    /// The next offset to apply: as committed in the database, or beyond it over records without effect.
     applied: AtomicI64,
+    /// Whether the database's position is behind `applied`, over records without effect.
+    passed: AtomicBool,
     /// What Kafka has been told of `applied`.
     stored: AtomicI64,
     /// Timestamp of the record in hand, else of the last applied one; 0 before the first.
@@ -93,6 +95,7 @@ impl Partition {
             waiting_bytes: AtomicUsize::new(0),
             paused: AtomicBool::new(false),
             applied: AtomicI64::new(next_offset),
+            passed: AtomicBool::new(false),
             stored: AtomicI64::new(next_offset),
             record_time: AtomicI64::new(0),
             stop: CancellationToken::new(),
@@ -130,7 +133,17 @@ impl Partition {
 
     /// The worker's transaction up to `next_offset` is committed.
     pub fn set_applied(&self, next_offset: i64) {
+        self.passed.store(false, Ordering::Relaxed);
         self.applied.store(next_offset, Ordering::Release);
+    }
+    /// The records up to `next_offset` have no effect, and are passed over without a transaction.
+    pub fn pass(&self, next_offset: i64) {
+        self.passed.store(true, Ordering::Relaxed);
+        self.applied.store(next_offset, Ordering::Release);
+    }
+    /// Whether the database is to hear of records that were passed over.
+    pub fn has_passed(&self) -> bool {
+        self.passed.load(Ordering::Relaxed)
     }
     pub fn applied(&self) -> i64 {
         self.applied.load(Ordering::Acquire)

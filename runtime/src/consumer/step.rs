@@ -89,6 +89,7 @@ impl Step {
             topic: partition.topic.clone(),
             partition: partition.partition,
             epoch: partition.epoch,
+            redoable: processor.can_be_redone(),
         };
         Self { host, processor, partition, fence }
     }
@@ -101,6 +102,39 @@ impl Step {
     }
     pub fn fence(&self) -> &Fence {
         &self.fence
+    }
+
+    /// Whether any of these records has an effect.
+    pub fn concerns(&self, records: &Decoded) -> bool {
+        records.deliveries.iter().any(|delivery| self.processor.concerns(&delivery.record))
+    }
+
+    /// Moves on behind records without effect. The stored position follows with the next transaction, at the
+    /// latest by [`Step::store_position`]; an owner that begins before that passes them over again.
+    pub fn pass_over(&self, records: &Decoded) {
+        if let Some(last) = records.raw.last() {
+            self.partition.pass(last.offset + 1);
+            self.partition.set_record_time(last.timestamp);
+            metrics::counter!("cpq_consumer_records_total", "consumer" => self.consumer())
+                .increment(records.raw.len() as u64);
+        }
+    }
+
+    /// Stores the position behind the records that were passed over.
+    pub async fn store_position(&self) -> Outcome {
+        let next_offset = self.partition.applied();
+        let store = async {
+            let mut tx = self.host.db.begin(&[]).await?;
+            positions::advance(&mut tx, &self.fence, next_offset, next_offset, &[]).await?;
+            tx.commit().await
+        };
+        match store.await {
+            Ok(()) => {
+                self.partition.set_applied(next_offset);
+                Outcome::Done
+            }
+            Err(error) => error.into(),
+        }
     }
 
     /// Applies these records in one transaction.

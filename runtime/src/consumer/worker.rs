@@ -6,13 +6,22 @@ use super::step::{Decoded, Outcome, Step};
 use super::{Host, MAX_BATCH, MAX_BATCH_BYTES, decode, park};
 use crate::{backoff::Backoff, processor::Processor};
 use cpq_avro::DecodeError;
-use std::{collections::VecDeque, ops::Range, sync::Arc};
+use std::{collections::VecDeque, ops::Range, sync::Arc, time::Duration};
 use tokio::sync::mpsc;
 use tracing::{error, warn};
 
 /// A single record that the database refuses is tried so often before it is parked: a refusal may come from
 /// a race that does not repeat.
 const ATTEMPTS_BEFORE_PARKING: u32 = 3;
+
+/// The stored position follows after so long without a transaction that would take it along.
+const POSITION_DELAY: Duration = Duration::from_secs(1);
+
+/// Why there is no batch.
+enum Idle {
+    Stopped,
+    PositionDue,
+}
 
 /// Why a worker ends.
 enum End {
@@ -41,8 +50,13 @@ impl Worker {
 
     /// Works until the partition is taken away.
     pub async fn run(mut self) {
-        while let Some(batch) = self.next_batch().await {
-            if let Err(end) = self.bring_to_end(batch).await {
+        loop {
+            let done = match self.next_batch().await {
+                Ok(batch) => self.bring_to_end(batch).await,
+                Err(Idle::PositionDue) => self.store_position().await,
+                Err(Idle::Stopped) => return,
+            };
+            if let Err(end) = done {
                 if matches!(end, End::Fenced) {
                     self.partition.set_fenced();
                 }
@@ -52,11 +66,12 @@ impl Worker {
     }
 
     /// Whatever waits, up to the bounds of a batch; waits for a first record.
-    async fn next_batch(&mut self) -> Option<VecDeque<RawRecord>> {
+    async fn next_batch(&mut self) -> Result<VecDeque<RawRecord>, Idle> {
         let first = tokio::select! {
             biased;
-            () = self.partition.stop.cancelled() => return None,
-            record = self.records.recv() => record?,
+            () = self.partition.stop.cancelled() => return Err(Idle::Stopped),
+            record = self.records.recv() => record.ok_or(Idle::Stopped)?,
+            () = tokio::time::sleep(POSITION_DELAY), if self.partition.has_passed() => return Err(Idle::PositionDue),
         };
         let mut batch = VecDeque::new();
         let mut bytes = 0;
@@ -71,7 +86,27 @@ impl Worker {
             let full = batch.len() >= MAX_BATCH || bytes >= MAX_BATCH_BYTES;
             next = if full { None } else { self.records.try_recv().ok() };
         }
-        Some(batch)
+        Ok(batch)
+    }
+
+    /// Tells the database how far the records without effect go. What fails for a moment is due again soon.
+    async fn store_position(&self) -> Result<(), End> {
+        match self.step.store_position().await {
+            Outcome::Fenced(what) => {
+                warn!(consumer = self.step.consumer(), what, "fenced");
+                Err(End::Fenced)
+            }
+            Outcome::Done => Ok(()),
+            failed => {
+                warn!(
+                    consumer = self.step.consumer(),
+                    topic = self.partition.topic,
+                    ?failed,
+                    "a position is not stored"
+                );
+                Ok(())
+            }
+        }
     }
 
     async fn bring_to_end(&self, mut batch: VecDeque<RawRecord>) -> Result<(), End> {
@@ -81,7 +116,11 @@ impl Worker {
             let Prefix { records, then } = self.decode(&mut batch).await;
             if !records.raw.is_empty() {
                 backoff.reset();
-                self.apply(records).await?;
+                if self.step.concerns(&records) {
+                    self.apply(records).await?;
+                } else {
+                    self.step.pass_over(&records);
+                }
             }
             match then {
                 Then::Nothing => {}

@@ -60,12 +60,17 @@ impl Processor for Documents {
         &[topics::WORKFLOW_COMMANDS]
     }
 
+    fn concerns(&self, record: &Record) -> bool {
+        // The bridge's commands stand on the same topic.
+        matches!(record, Record::Command(.., Command::Workflow(WorkflowCommand::RenderArtifact(_))))
+    }
+
     async fn apply(&self, tx: &mut Tx, batch: &[Delivery], after: &mut AfterCommit) -> Result<(), StepError> {
         for delivery in batch {
             let Record::Command(meta, _, _, Command::Workflow(WorkflowCommand::RenderArtifact(render))) =
                 &delivery.record
             else {
-                continue; // The bridge's commands stand on the same topic.
+                continue;
             };
             let request = Request {
                 command_id: meta.command_id.to_string(),

@@ -6,6 +6,7 @@ pub mod sender;
 
 use async_trait::async_trait;
 use cpq_avro::{Event, Record, topics};
+use cpq_domain::workflow::WorkflowEvent;
 use cpq_runtime::processor::{AfterCommit, Delivery, Processor, StepError};
 use cpq_state_stores::{Tx, notifications};
 
@@ -25,6 +26,15 @@ impl Processor for Notifier {
     }
     fn topics(&self) -> &'static [&'static str] {
         &[topics::QUOTE_EVENTS, topics::ORDER_EVENTS, topics::WORKFLOW_EVENTS]
+    }
+
+    fn concerns(&self, record: &Record) -> bool {
+        match record {
+            Record::Event(envelope, Event::Quote(event)) => !messages::quote(envelope, event).is_empty(),
+            Record::Event(envelope, Event::Order(event)) => !messages::order(envelope, event).is_empty(),
+            Record::Event(_, Event::Workflow(event)) => matches!(event, WorkflowEvent::UserTaskCreated(_)),
+            _ => true,
+        }
     }
 
     async fn apply(&self, tx: &mut Tx, batch: &[Delivery], after: &mut AfterCommit) -> Result<(), StepError> {

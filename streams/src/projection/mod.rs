@@ -7,16 +7,18 @@
 mod order_views;
 mod quote_views;
 mod timeline;
+mod views;
 
 use crate::aggregate::distinct;
 use async_trait::async_trait;
-use cpq_avro::{Event, EventEnvelope, Record, topics};
+use cpq_avro::{AggregateType, Event, EventEnvelope, Record, topics};
 use cpq_runtime::processor::{AfterCommit, Delivery, Processor, StepError};
+use cpq_state_stores::Tx;
 use cpq_state_stores::aggregates::AggregateKey;
-use cpq_state_stores::{Tx, views};
-use order_views::OrderViews;
-use quote_views::QuoteViews;
-use std::collections::HashMap;
+use cpq_state_stores::views::{self as rows, Changes};
+use order_views::Orders;
+use quote_views::Quotes;
+use views::Views;
 
 const CONSUMER: &str = "projection";
 
@@ -33,10 +35,13 @@ impl Processor for Projection {
         &[topics::QUOTE_EVENTS, topics::ORDER_EVENTS]
     }
 
+    fn can_be_redone(&self) -> bool {
+        true
+    }
+
     async fn apply(&self, tx: &mut Tx, batch: &[Delivery], _: &mut AfterCommit) -> Result<(), StepError> {
-        let keys = distinct(batch.iter().filter_map(key_of));
-        let mut quotes = QuoteViews::load(tx, &keys, batch).await?;
-        let mut orders = OrderViews::load(tx, &keys, batch).await?;
+        let mut quotes: Views<Quotes> = Views::new(rows::quotes(tx, &keys(batch, AggregateType::Quote)).await?);
+        let mut orders: Views<Orders> = Views::new(rows::orders(tx, &keys(batch, AggregateType::Order)).await?);
         for delivery in batch {
             let applied = match &delivery.record {
                 Record::Event(envelope, Event::Quote(event)) => quotes.apply(envelope, event),
@@ -45,13 +50,20 @@ impl Processor for Projection {
             };
             applied.map_err(|cause| StepError::Poison { offset: delivery.offset, cause })?;
         }
-        quotes.save(tx).await?;
-        orders.save(tx).await?;
-        if let Some((delivery, envelope)) = batch.iter().rev().find_map(|d| envelope_of(d).map(|e| (d, e))) {
-            let as_of = envelope.occurred_at.into_inner();
-            views::progress(tx, CONSUMER, &delivery.topic, delivery.partition, as_of).await?;
-        }
-        Ok(())
+        let Some((last, envelope)) = batch.iter().rev().find_map(|d| envelope_of(d).map(|e| (d, e))) else {
+            return Ok(());
+        };
+        let changes = Changes {
+            workspace: quotes.rows().collect(),
+            operations: orders.rows().collect(),
+            tasks: quotes.tasks().chain(orders.tasks()).collect(),
+            timeline: quotes.timeline().iter().chain(orders.timeline()).collect(),
+            consumer: CONSUMER,
+            topic: &last.topic,
+            partition: last.partition,
+            as_of: envelope.occurred_at.into_inner(),
+        };
+        Ok(rows::save(tx, &changes).await?)
     }
 }
 
@@ -62,42 +74,8 @@ fn envelope_of(delivery: &Delivery) -> Option<&EventEnvelope> {
     }
 }
 
-fn key_of(delivery: &Delivery) -> Option<AggregateKey> {
-    envelope_of(delivery).map(|e| (e.tenant_id.clone(), e.aggregate_id.clone()))
-}
-
-/// Whether an event is new to a row that shows `version`.
-fn is_next(version: Option<u64>, envelope: &EventEnvelope) -> Result<bool, String> {
-    let (shown, sequence) = (version.unwrap_or(0), envelope.aggregate_sequence);
-    match sequence {
-        s if s <= shown => Ok(false),
-        s if s == shown + 1 => Ok(true),
-        _ => Err(format!("{} jumps from sequence {shown} to {sequence}", envelope.aggregate_id)),
-    }
-}
-
-/// Rows by key, with which of them have changed.
-struct Rows<R> {
-    rows: HashMap<AggregateKey, R>,
-    changed: Vec<AggregateKey>,
-}
-
-impl<R> Rows<R> {
-    fn new(rows: HashMap<AggregateKey, R>) -> Self {
-        Self { rows, changed: Vec::new() }
-    }
-    fn get(&self, key: &AggregateKey) -> Option<&R> {
-        self.rows.get(key)
-    }
-    fn put(&mut self, key: AggregateKey, row: R) {
-        self.changed.push(key.clone());
-        self.rows.insert(key, row);
-    }
-    fn changed(&self) -> Vec<&R> {
-        distinct(self.changed.iter()).into_iter().filter_map(|key| self.rows.get(key)).collect()
-    }
-}
-
-fn key(envelope: &EventEnvelope) -> AggregateKey {
-    (envelope.tenant_id.clone(), envelope.aggregate_id.clone())
+/// The aggregates of that type in the batch.
+fn keys(batch: &[Delivery], aggregate: AggregateType) -> Vec<AggregateKey> {
+    let envelopes = batch.iter().filter_map(envelope_of).filter(|e| e.aggregate_type == aggregate);
+    distinct(envelopes.map(|e| (e.tenant_id.clone(), e.aggregate_id.clone())))
 }

@@ -1,61 +1,41 @@
 //! Order events into operations, fallout tasks and the timeline.
 
-use super::{Rows, is_next, key, timeline};
-use cpq_avro::{Event, EventEnvelope, Record};
+use super::timeline;
+use super::views::View;
+use cpq_avro::EventEnvelope;
 use cpq_domain::command::Role;
 use cpq_domain::order::event::*;
 use cpq_domain::order::{OrderEvent, OrderStatus as Status};
-use cpq_runtime::processor::Delivery;
-use cpq_state_stores::aggregates::AggregateKey;
-use cpq_state_stores::views::{self, OperationsDetail, OperationsRow, TaskRow, TimelineRow};
-use cpq_state_stores::{StoreError, Tx};
+use cpq_state_stores::views::{OperationsDetail, OperationsRow, TaskRow, TimelineRow};
 
-/// The views of the orders of one batch.
-pub struct OrderViews {
-    operations: Rows<OperationsRow>,
-    tasks: Rows<Vec<TaskRow>>,
-    timeline: Vec<TimelineRow>,
-}
+/// Orders in the views.
+pub struct Orders;
 
-impl OrderViews {
-    pub async fn load(tx: &mut Tx, keys: &[AggregateKey], batch: &[Delivery]) -> Result<Self, StoreError> {
-        let concerned = batch.iter().any(|d| matches!(d.record, Record::Event(_, Event::Order(_))));
-        let operations = if concerned { views::operations(tx, keys).await? } else { Default::default() };
-        let tasks = if concerned { views::tasks(tx, keys).await? } else { Default::default() };
-        Ok(Self { operations: Rows::new(operations), tasks: Rows::new(tasks), timeline: Vec::new() })
+impl View for Orders {
+    type Event = OrderEvent;
+    type Row = OperationsRow;
+
+    fn row(row: Option<&OperationsRow>, envelope: &EventEnvelope, event: &OrderEvent) -> Option<OperationsRow> {
+        operations(row, envelope, event)
     }
-
-    /// Brings the views one event forward.
-    pub fn apply(&mut self, envelope: &EventEnvelope, event: &OrderEvent) -> Result<(), String> {
-        let key = key(envelope);
-        let row = self.operations.get(&key);
-        if !is_next(row.map(|r| r.projection_version), envelope)? {
-            return Ok(());
-        }
-        let row = operations(row, envelope, event).ok_or_else(|| format!("{} starts without OrderCreated", key.1))?;
-        if let Some(tasks) = tasks(self.tasks.get(&key), &row, envelope, event) {
-            self.tasks.put(key.clone(), tasks);
-        }
-        self.timeline.push(timeline::entry(
-            envelope,
-            &row.customer_account_id,
-            event.name(),
-            timeline::order(&row, event),
-        ));
-        self.operations.put(key, row);
-        Ok(())
+    fn tasks(
+        tasks: &[TaskRow],
+        row: &OperationsRow,
+        envelope: &EventEnvelope,
+        event: &OrderEvent,
+    ) -> Option<Vec<TaskRow>> {
+        self::tasks(tasks, row, envelope, event)
     }
-
-    pub async fn save(&self, tx: &mut Tx) -> Result<(), StoreError> {
-        views::save_operations(tx, &self.operations.changed()).await?;
-        let tasks: Vec<&TaskRow> = self.tasks.changed().into_iter().flatten().collect();
-        views::save_tasks(tx, &tasks).await?;
-        views::save_timeline(tx, &self.timeline.iter().collect::<Vec<_>>()).await
+    fn version(row: &OperationsRow) -> u64 {
+        row.projection_version
+    }
+    fn entry(row: &OperationsRow, envelope: &EventEnvelope, event: &OrderEvent) -> TimelineRow {
+        timeline::entry(envelope, &row.customer_account_id, event.name(), timeline::order(row, event))
     }
 }
 
 /// The operations row after an event; `None` if it has none before and this is not the first.
-pub fn operations(row: Option<&OperationsRow>, envelope: &EventEnvelope, event: &OrderEvent) -> Option<OperationsRow> {
+fn operations(row: Option<&OperationsRow>, envelope: &EventEnvelope, event: &OrderEvent) -> Option<OperationsRow> {
     let mut row = match (row, event) {
         (Some(row), _) => row.clone(),
         (None, OrderEvent::OrderCreated(created)) => first(envelope, created),
@@ -117,13 +97,13 @@ fn status_after(row: &OperationsRow, event: &OrderEvent) -> Option<Status> {
 }
 
 /// The order's fallout tasks after an event; `None` if it does not touch them.
-pub fn tasks(
-    tasks: Option<&Vec<TaskRow>>,
+fn tasks(
+    tasks: &[TaskRow],
     order: &OperationsRow,
     envelope: &EventEnvelope,
     event: &OrderEvent,
 ) -> Option<Vec<TaskRow>> {
-    let mut rows = tasks.cloned().unwrap_or_default();
+    let mut rows = tasks.to_vec();
     match event {
         OrderEvent::OrderFalloutRaised(e) => rows.push(task(order, envelope, e)),
         OrderEvent::OrderFalloutResolved(e) => {

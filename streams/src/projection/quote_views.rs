@@ -1,65 +1,44 @@
 //! Quote events into the workspace, the worklist and the timeline.
 
-use super::{Rows, is_next, key, timeline};
-use cpq_avro::{Event, EventEnvelope, Record};
+use super::timeline;
+use super::views::View;
+use cpq_avro::EventEnvelope;
 use cpq_domain::approval::PlannedStep;
 use cpq_domain::ids::TaskId;
 use cpq_domain::quote::QuoteEvent;
 use cpq_domain::quote::QuoteStatus as Status;
 use cpq_domain::quote::command::Verdict;
 use cpq_domain::quote::event::*;
-use cpq_runtime::processor::Delivery;
-use cpq_state_stores::aggregates::AggregateKey;
-use cpq_state_stores::views::{self, TaskRow, TimelineRow, WorkspaceRow};
-use cpq_state_stores::{StoreError, Tx};
+use cpq_state_stores::views::{TaskRow, TimelineRow, WorkspaceRow};
 
-/// The views of the quotes of one batch.
-pub struct QuoteViews {
-    workspace: Rows<WorkspaceRow>,
-    tasks: Rows<Vec<TaskRow>>,
-    timeline: Vec<TimelineRow>,
-}
+/// Quotes in the views.
+pub struct Quotes;
 
-impl QuoteViews {
-    pub async fn load(tx: &mut Tx, keys: &[AggregateKey], batch: &[Delivery]) -> Result<Self, StoreError> {
-        let concerned = batch.iter().any(|d| matches!(d.record, Record::Event(_, Event::Quote(_))));
-        let keys = if concerned { keys } else { &[] };
-        let workspace = if concerned { views::workspace(tx, keys).await? } else { Default::default() };
-        let tasks = if concerned { views::tasks(tx, keys).await? } else { Default::default() };
-        Ok(Self { workspace: Rows::new(workspace), tasks: Rows::new(tasks), timeline: Vec::new() })
+impl View for Quotes {
+    type Event = QuoteEvent;
+    type Row = WorkspaceRow;
+
+    fn row(row: Option<&WorkspaceRow>, envelope: &EventEnvelope, event: &QuoteEvent) -> Option<WorkspaceRow> {
+        workspace(row, envelope, event)
     }
-
-    /// Brings the views one event forward.
-    pub fn apply(&mut self, envelope: &EventEnvelope, event: &QuoteEvent) -> Result<(), String> {
-        let key = key(envelope);
-        let row = self.workspace.get(&key);
-        if !is_next(row.map(|r| r.projection_version), envelope)? {
-            return Ok(());
-        }
-        let row = workspace(row, envelope, event).ok_or_else(|| format!("{} starts without QuoteCreated", key.1))?;
-        if let Some(tasks) = tasks(self.tasks.get(&key), &row, envelope, event) {
-            self.tasks.put(key.clone(), tasks);
-        }
-        self.timeline.push(timeline::entry(
-            envelope,
-            &row.customer_account_id,
-            event.name(),
-            timeline::quote(&row, event),
-        ));
-        self.workspace.put(key, row);
-        Ok(())
+    fn tasks(
+        tasks: &[TaskRow],
+        row: &WorkspaceRow,
+        envelope: &EventEnvelope,
+        event: &QuoteEvent,
+    ) -> Option<Vec<TaskRow>> {
+        self::tasks(tasks, row, envelope, event)
     }
-
-    pub async fn save(&self, tx: &mut Tx) -> Result<(), StoreError> {
-        views::save_workspace(tx, &self.workspace.changed()).await?;
-        let tasks: Vec<&TaskRow> = self.tasks.changed().into_iter().flatten().collect();
-        views::save_tasks(tx, &tasks).await?;
-        views::save_timeline(tx, &self.timeline.iter().collect::<Vec<_>>()).await
+    fn version(row: &WorkspaceRow) -> u64 {
+        row.projection_version
+    }
+    fn entry(row: &WorkspaceRow, envelope: &EventEnvelope, event: &QuoteEvent) -> TimelineRow {
+        timeline::entry(envelope, &row.customer_account_id, event.name(), timeline::quote(row, event))
     }
 }
 
 /// The workspace row after an event; `None` if it has none before and this is not the first.
-pub fn workspace(row: Option<&WorkspaceRow>, envelope: &EventEnvelope, event: &QuoteEvent) -> Option<WorkspaceRow> {
+fn workspace(row: Option<&WorkspaceRow>, envelope: &EventEnvelope, event: &QuoteEvent) -> Option<WorkspaceRow> {
     let mut row = match (row, event) {
         (Some(row), _) => row.clone(),
         (None, QuoteEvent::QuoteCreated(created)) => first(envelope, created),
@@ -145,14 +124,14 @@ fn evidence_after(row: &mut WorkspaceRow, event: &QuoteEvent) {
 }
 
 /// The quote's tasks after an event; `None` if it does not touch them.
-pub fn tasks(
-    tasks: Option<&Vec<TaskRow>>,
+fn tasks(
+    tasks: &[TaskRow],
     quote: &WorkspaceRow,
     envelope: &EventEnvelope,
     event: &QuoteEvent,
 ) -> Option<Vec<TaskRow>> {
     use QuoteEvent as E;
-    let mut rows = tasks.cloned().unwrap_or_default();
+    let mut rows = tasks.to_vec();
     match event {
         E::QuoteSubmittedForApproval(e) if !e.steps.is_empty() => {
             rows.extend(e.steps.iter().map(|step| task(quote, envelope, e, step)));
@@ -250,6 +229,7 @@ fn open_next(rows: &mut [TaskRow], envelope: &EventEnvelope) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::projection::views::Views;
     use cpq_avro::AggregateType;
     use cpq_domain::command::{Actor, ActorType};
     use cpq_domain::moment::Moment;
@@ -293,13 +273,12 @@ mod tests {
         })
     }
 
-    fn views() -> QuoteViews {
-        let (workspace, tasks) = (Rows::new(Default::default()), Rows::new(Default::default()));
-        QuoteViews { workspace, tasks, timeline: Vec::new() }
+    fn views() -> Views<Quotes> {
+        Views::new(Default::default())
     }
 
-    fn row(views: &QuoteViews) -> WorkspaceRow {
-        views.workspace.changed()[0].clone()
+    fn row(views: &Views<Quotes>) -> WorkspaceRow {
+        views.rows().next().unwrap().clone()
     }
 
     #[test]
@@ -309,7 +288,7 @@ mod tests {
         let once = row(&views);
         views.apply(&envelope(1), &created()).unwrap();
         assert_eq!(row(&views), once);
-        assert_eq!(views.timeline.len(), 1);
+        assert_eq!(views.timeline().len(), 1);
     }
 
     #[test]
@@ -334,6 +313,6 @@ mod tests {
 
     #[test]
     fn a_history_that_does_not_begin_with_its_creation_is_told() {
-        assert!(views().apply(&envelope(1), &withdrawn()).unwrap_err().contains("without QuoteCreated"));
+        assert!(views().apply(&envelope(1), &withdrawn()).unwrap_err().contains("without its creation"));
     }
 }
