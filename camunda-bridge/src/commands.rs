@@ -27,6 +27,11 @@ impl Processor for WorkflowCommands {
         &[topics::WORKFLOW_COMMANDS]
     }
 
+    fn concerns(&self, record: &Record) -> bool {
+        // The document role's commands stand on the same topic.
+        !matches!(record, Record::Command(.., Command::Workflow(WorkflowCommand::RenderArtifact(_))))
+    }
+
     async fn apply(&self, tx: &mut Tx, batch: &[Delivery], after: &mut AfterCommit) -> Result<(), StepError> {
         for delivery in batch {
             let Record::Command(meta, _, _, Command::Workflow(command)) = &delivery.record else {
@@ -51,7 +56,7 @@ async fn accept(
         WorkflowCommand::CompleteApprovalStep(body) => owe(tx, meta, command, COMPLETE_USER_TASK, body, after).await,
         WorkflowCommand::EndApproval(body) => owe(tx, meta, command, END_APPROVAL, body, after).await,
         WorkflowCommand::CancelFulfilment(body) => owe(tx, meta, command, CANCEL_FULFILMENT, body, after).await,
-        // The document role's.
+        // Passed over, unless it stands among others.
         WorkflowCommand::RenderArtifact(_) => Ok(()),
     }
 }
