@@ -237,7 +237,9 @@ impl Operand {
     /// How the actual value orders against this one; `None` where the types differ.
     fn compare(&self, actual: &Typed) -> Option<Ordering> {
         match (actual, self) {
-            (Typed::Text(actual) | Typed::Date(actual), Operand::Text(text, _)) => Some((*actual).cmp(text.as_str())),
+            (Typed::Text(actual), Operand::Text(text, _)) => Some((*actual).cmp(text.as_str())),
+            // Another offering may declare the name as a STRING: a text that is no date is none of a date's type.
+            (Typed::Date(actual), Operand::Text(text, _)) if is_date(text) => Some((*actual).cmp(text.as_str())),
             (Typed::Number(actual), Operand::Number(number) | Operand::Text(_, Some(number))) => {
                 Some(actual.cmp(number))
             }

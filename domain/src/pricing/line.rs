@@ -36,8 +36,8 @@ impl<'a> Pricer<'a> {
         Self { input, asked, index, line, facts }
     }
 
-    /// The line's prices, one per kind. A line that sells nothing costs nothing and needs no price.
-    pub fn price(&self, faults: &mut Faults) -> Vec<(LineTrace, Amounts)> {
+    /// The prices of the line, one per kind at most. A line that sells nothing costs nothing and needs no price.
+    pub fn prices(&self, faults: &mut Faults) -> Vec<&'a PriceEntry> {
         let prices: Vec<&PriceEntry> = PriceKind::ALL.into_iter().filter_map(|kind| self.select(kind)).collect();
         if prices.is_empty() && self.line.action.is_charged() {
             let detail = format!(
@@ -46,6 +46,11 @@ impl<'a> Pricer<'a> {
             );
             self.fault(faults, ErrorCode::PriceNotFound, FieldCode::UnknownReference, detail);
         }
+        prices
+    }
+
+    /// What the line costs by these prices, where that can be said.
+    pub fn price(&self, prices: Vec<&PriceEntry>, faults: &mut Faults) -> Vec<(LineTrace, Amounts)> {
         prices.into_iter().filter_map(|price| self.by_price(price, faults)).collect()
     }
 

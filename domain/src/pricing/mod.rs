@@ -125,14 +125,17 @@ pub fn price(input: &PricingInput) -> Result<(Price, PriceTrace), Rejection> {
     let mut faults = Faults::default();
     let mut lines = Vec::with_capacity(input.configuration.lines.len());
     let mut amounts = Vec::with_capacity(lines.capacity());
+    let mut offered = Vec::with_capacity(lines.capacity());
     for (index, configured) in input.configuration.lines.iter().enumerate() {
         let pricer = line::Pricer::of(input, &asked, index, configured);
-        for (trace, amount) in pricer.price(&mut faults) {
+        let prices = pricer.prices(&mut faults);
+        offered.extend(prices.iter().map(|price| (&configured.line_number, price.kind)));
+        for (trace, amount) in pricer.price(prices, &mut faults) {
             lines.push(trace);
             amounts.push(amount);
         }
     }
-    asked.refuse_without_price(&lines, &mut faults);
+    asked.refuse_without_price(offered, &mut faults);
     faults.refuse()?;
     let trace = PriceTrace::of(input, lines);
     let price = total::total(&trace, &amounts).map_err(|total::OutOfRange(what)| {

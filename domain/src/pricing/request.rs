@@ -1,7 +1,7 @@
 //! The discounts and overrides that are asked for: what is wrong with them by themselves, and on the quote's
 //! lines; then looked up by line.
 
-use super::{Faults, LineOverride, LineTrace, PriceKind, PricingInput, PricingRequest};
+use super::{Faults, LineOverride, PriceKind, PricingInput, PricingRequest};
 use crate::ids::LineNumber;
 use crate::money::{Percent, fits};
 use crate::rejection::{ErrorCode, FieldCode, FieldError, Rejection};
@@ -117,14 +117,15 @@ impl<'a> Asked<'a> {
     pub fn manual(&self, line: &LineNumber, kind: PriceKind) -> Option<&'a LineOverride> {
         self.overrides.get(&(line, kind)).map(|i| &self.request.line_overrides[*i])
     }
-    /// An override of a kind that the line has no price of.
-    pub fn refuse_without_price(&self, priced: &[LineTrace], faults: &mut Faults) {
+    /// An override of a kind that the line has no price of; `offered` are those that lines have. A price that could
+    /// not be followed to its end is a price.
+    pub fn refuse_without_price(&self, offered: Vec<(&LineNumber, PriceKind)>, faults: &mut Faults) {
         if self.request.line_overrides.is_empty() {
             return;
         }
-        let priced: HashSet<_> = priced.iter().map(|line| (&line.line_number, line.kind)).collect();
+        let offered: HashSet<_> = offered.into_iter().collect();
         for (i, manual) in self.request.line_overrides.iter().enumerate() {
-            if !priced.contains(&(&manual.line_number, manual.kind)) {
+            if !offered.contains(&(&manual.line_number, manual.kind)) {
                 faults.add(
                     ErrorCode::PriceNotFound,
                     format!("/lineOverrides/{i}/kind"),
