@@ -297,11 +297,14 @@ mod tests {
         assert!(matches!(judge(inventory(), Err(Silence::Sent("reset".into()))), Answer::Unknown { .. }));
     }
 
+    /// Fault 41.
     #[test]
     fn the_model_catches_every_error_that_a_step_can_raise() {
         let model = include_str!("../models/order-fulfillment.bpmn");
+        let caught = crate::engine::Caught::read(model).unwrap();
         for system in &System::ALL {
-            assert!(model.contains(&format!("errorCode=\"{}\"", system.rejection)), "{}", system.rejection);
+            assert!(caught.catches(system.topic, system.rejection), "{}", system.rejection);
+            assert!(caught.catches(system.topic, crate::workers::OUTCOME_UNKNOWN), "{}", system.topic);
             assert!(model.contains(&format!("camunda:topic=\"{}\"", system.topic)), "{}", system.topic);
         }
     }

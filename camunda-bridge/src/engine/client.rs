@@ -2,6 +2,7 @@
 //! answers of bounded size. The endpoints are in the files beside it.
 
 use super::EngineError;
+use super::caught::Known;
 use super::error::{Effect, of_answer, of_transport};
 use reqwest::{Method, RequestBuilder, Response, redirect};
 use serde::Serialize;
@@ -54,6 +55,7 @@ pub struct EngineClient {
     request_timeout: Duration,
     calls: Arc<Semaphore>,
     long_polls: Arc<Semaphore>,
+    models: Known,
 }
 
 impl EngineClient {
@@ -76,6 +78,7 @@ impl EngineClient {
             request_timeout: config.request_timeout,
             calls: Arc::new(Semaphore::new(config.max_concurrent)),
             long_polls: Arc::new(Semaphore::new(MAX_LONG_POLLS)),
+            models: Known::default(),
         })
     }
 
@@ -86,6 +89,10 @@ impl EngineClient {
             version: String,
         }
         self.get::<Version>(&["version"], &[]).await.map(|answer| answer.version)
+    }
+
+    pub(super) fn models(&self) -> &Known {
+        &self.models
     }
 
     pub(super) async fn get<T: DeserializeOwned>(

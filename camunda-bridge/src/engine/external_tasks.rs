@@ -78,6 +78,7 @@ pub struct ExternalTask {
     pub activity_id: String,
     pub execution_id: String,
     pub process_instance_id: String,
+    pub process_definition_id: String,
     pub process_definition_key: String,
     pub business_key: Option<String>,
     pub worker_id: Option<String>,
@@ -101,7 +102,7 @@ pub struct Completion {
     pub local_variables: Variables,
 }
 
-/// A business rejection. One that no boundary event catches silently ends the activity's scope.
+/// A business rejection. One that nothing catches silently ends the activity's scope: [`EngineClient::catches`].
 #[derive(Clone, Debug)]
 pub struct BpmnError<'a> {
     pub code: &'a str,

@@ -2,6 +2,7 @@
 //! bounded in time and number, with errors that say whether a call may have taken effect. It knows the
 //! engine, not quotes or orders: what to start, complete or report is the rest of the bridge's.
 
+mod caught;
 mod client;
 mod deployments;
 mod error;
@@ -13,6 +14,7 @@ mod processes;
 mod user_tasks;
 mod variables;
 
+pub use caught::Caught;
 pub use client::{EngineClient, EngineConfig, MAX_RESULTS};
 pub use deployments::{DeployedDefinition, Deployment, Resource};
 pub use error::EngineError;

@@ -71,3 +71,18 @@ fn fact(process: &Process, instance: &str) -> ProcessStarted {
         order_id: process.order_id().cloned(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::Caught;
+    use rstest::rstest;
+
+    /// Fault 41.
+    #[rstest]
+    #[case::approval(include_str!("../../models/quote-approval.bpmn"))]
+    #[case::fulfilment(include_str!("../../models/order-fulfillment.bpmn"))]
+    fn every_model_ends_an_instance_that_is_not_admitted(#[case] model: &str) {
+        assert!(Caught::read(model).unwrap().catches("admit", NOT_ADMITTED));
+    }
+}

@@ -10,6 +10,7 @@ mod report;
 mod step;
 
 pub use approval::groups;
+pub use step::OUTCOME_UNKNOWN;
 
 use crate::bridge::Bridge;
 use crate::engine::{ExternalTask, FetchAndLock, TopicSubscription, Variables, WorkerId};

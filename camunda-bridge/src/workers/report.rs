@@ -122,6 +122,9 @@ async fn send(bridge: &Bridge, worker: &WorkerId, task: &ExternalTask, outcome: 
             engine.complete_external_task(&task.id, worker, &completion).await
         }
         Outcome::Refused { code, message } => {
+            if !engine.catches(&task.process_definition_id, &task.activity_id, code).await? {
+                return refuse_uncaught(bridge, worker, task, code, message).await;
+            }
             let error = BpmnError { code, message, variables: Variables::new() };
             engine.handle_bpmn_error(&task.id, worker, &error).await
         }
@@ -131,6 +134,27 @@ async fn send(bridge: &Bridge, worker: &WorkerId, task: &ExternalTask, outcome: 
             fail(bridge, worker, task, message, left(bridge, task), retry_pause(bridge, task)).await
         }
     }
+}
+
+/// An error that this version of the model does not catch would pass for work that is done. It becomes an incident
+/// instead, at once: trying again would not help.
+async fn refuse_uncaught(
+    bridge: &Bridge,
+    worker: &WorkerId,
+    task: &ExternalTask,
+    code: &str,
+    message: &str,
+) -> Result<(), EngineError> {
+    let message = format!("{code}: {message} (the model does not know this error)");
+    fail(bridge, worker, task, &message, 0, Duration::ZERO).await?;
+    error!(
+        code,
+        definition = task.process_definition_id,
+        activity = task.activity_id,
+        "ALERT: the model does not know a BPMN error"
+    );
+    metrics::counter!("cpq_bridge_alerts_total", "kind" => "unknown-bpmn-error").increment(1);
+    Ok(())
 }
 
 async fn fail(

@@ -21,7 +21,7 @@ use std::time::Duration;
 use tracing::{info, warn};
 
 /// The model's code for a step whose outcome nobody knows.
-const OUTCOME_UNKNOWN: &str = "OUTCOME_UNKNOWN";
+pub const OUTCOME_UNKNOWN: &str = "OUTCOME_UNKNOWN";
 /// How often a system is asked what became of a call before the task is given back.
 const ASK_TRIES: u32 = 3;
 /// How often the outcome of a call is written before it is left to be asked for.

@@ -59,6 +59,10 @@ pub struct Bench {
     pub proxy: EngineProxy,
     pub bridge: Arc<Bridge>,
     pub tenant: TenantId,
+    /// Of the bridges that are run from now on.
+    pub timing: Timing,
+    /// Patience with downstream systems of the bridges that are run from now on.
+    pub downstream_timeout: Duration,
     schemas: Arc<Schemas>,
     ids: HashMap<String, i32>,
     stop: CancellationToken,
@@ -88,10 +92,23 @@ impl Bench {
         let proxy = EngineProxy::start(crate::engine_support::engine_url()).await;
         let schemas = Schemas::load().unwrap();
         let ids = schemas.iter().enumerate().map(|(n, schema)| (schema.subject.clone(), n as i32 + 1)).collect();
-        let bridge = bridge(&stage, &database, &simulators, &proxy, &schemas, &ids);
+        let bridge = bridge(&stage, &database, &simulators, &proxy, &schemas, &ids, (timing(), DOWNSTREAM_TIMEOUT));
         let tenant = TenantId::new(format!("tenant-{}", Ulid::generate().to_string().to_lowercase()));
         let (stop, running) = (CancellationToken::new(), Vec::new());
-        Self { stage, database, simulators, proxy, bridge, tenant, schemas, ids, stop, running }
+        Self {
+            stage,
+            database,
+            simulators,
+            proxy,
+            bridge,
+            tenant,
+            timing: timing(),
+            downstream_timeout: DOWNSTREAM_TIMEOUT,
+            schemas,
+            ids,
+            stop,
+            running,
+        }
     }
 
     /// Runs the bridge's loops; called again, a second bridge beside the first.
@@ -99,7 +116,9 @@ impl Bench {
         let runtime = Runtime::new().unwrap();
         // Its connections belong to its runtime.
         let inside = runtime.enter();
-        let bridge = bridge(&self.stage, &self.database, &self.simulators, &self.proxy, &self.schemas, &self.ids);
+        let Self { stage, database, simulators, proxy, schemas, ids, .. } = self;
+        let bounds = (self.timing, self.downstream_timeout);
+        let bridge = bridge(stage, database, simulators, proxy, schemas, ids, bounds);
         drop(inside);
         let stop = &self.stop;
         let loops = vec![
@@ -268,13 +287,14 @@ fn bridge(
     proxy: &EngineProxy,
     schemas: &Arc<Schemas>,
     ids: &HashMap<String, i32>,
+    (timing, timeout): (Timing, Duration),
 ) -> Arc<Bridge> {
     let system = |name: &str| format!("{}/{name}", simulators.base_url()).parse().unwrap();
     let downstream = DownstreamConfig {
         inventory: system("inventory"),
         activation: system("activation"),
         billing: system("billing"),
-        timeout: DOWNSTREAM_TIMEOUT,
+        timeout,
     };
     let engine = EngineConfig { request_timeout: ENGINE_TIMEOUT, ..EngineConfig::new(proxy.url()) };
     Arc::new(Bridge {
@@ -285,7 +305,7 @@ fn bridge(
         downstream: Downstream::new(downstream).unwrap(),
         wake: Wake::default(),
         hints: Hints::disabled(),
-        timing: timing(),
+        timing,
     })
 }
 

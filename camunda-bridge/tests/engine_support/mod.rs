@@ -6,6 +6,7 @@ use camunda_bridge::engine::{
     BpmnError, Completion, EngineClient, EngineConfig, ExternalTask, FetchAndLock, Message, MessageTarget, Resource,
     StartProcess, TopicSubscription, UserTask, UserTaskQuery, Variables, WorkerId,
 };
+use std::sync::Mutex;
 use std::time::Duration;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -32,31 +33,37 @@ pub struct Stage {
     pub engine: EngineClient,
     pub worker: WorkerId,
     prefix: String,
-    deployment: String,
+    deployments: Mutex<Vec<String>>,
 }
 
 impl Stage {
     pub async fn open() -> Self {
         let prefix = format!("t{}", Uuid::new_v4().simple());
-        let own = |name: &str, model: &str| Resource {
-            name: format!("{name}.bpmn"),
-            content: model
-                .replace(&format!("\"{name}\""), &format!("\"{prefix}-{name}\""))
-                .replace("camunda:topic=\"", &format!("camunda:topic=\"{prefix}-")),
-        };
-        let models = [own("quote-approval", APPROVAL), own("order-fulfillment", FULFILMENT)];
+        let models = [own(&prefix, "quote-approval", APPROVAL), own(&prefix, "order-fulfillment", FULFILMENT)];
         let engine = client();
         let deployment = engine.deploy(&prefix, &models).await.expect("the models deploy").id;
-        Self { engine, worker: WorkerId::unique("test"), prefix, deployment }
+        Self { engine, worker: WorkerId::unique("test"), prefix, deployments: Mutex::new(vec![deployment]) }
+    }
+
+    /// Deploys a new version of a model, in which one text stands for another.
+    pub async fn deploy_with(&self, name: &str, from: &str, to: &str) {
+        let model = if name == "quote-approval" { APPROVAL } else { FULFILMENT };
+        assert!(model.contains(from), "{name} does not say {from}");
+        let resource = own(&self.prefix, name, &model.replace(from, to));
+        let deployment = self.engine.deploy(&self.prefix, &[resource]).await.expect("the version deploys");
+        assert_eq!(deployment.new_definitions().len(), 1);
+        self.deployments.lock().unwrap().push(deployment.id);
     }
 
     /// Removes what this stage put into the engine.
     pub async fn close(self) {
         let until = std::time::Instant::now() + PATIENCE;
-        // Instances that are just moving on are in its way.
-        while let Err(error) = self.engine.delete_deployment(&self.deployment).await {
-            assert!(error.is_transient() && std::time::Instant::now() < until, "the deployment stays: {error}");
-            tokio::time::sleep(Duration::from_millis(100)).await;
+        for deployment in self.deployments.into_inner().unwrap() {
+            // Instances that are just moving on are in its way.
+            while let Err(error) = self.engine.delete_deployment(&deployment).await {
+                assert!(error.is_transient() && std::time::Instant::now() < until, "the deployment stays: {error}");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
         }
     }
 
@@ -255,6 +262,16 @@ impl Run<'_> {
             .collect();
         names.sort();
         names
+    }
+}
+
+/// A model whose names are the stage's own.
+fn own(prefix: &str, name: &str, model: &str) -> Resource {
+    Resource {
+        name: format!("{name}.bpmn"),
+        content: model
+            .replace(&format!("\"{name}\""), &format!("\"{prefix}-{name}\""))
+            .replace("camunda:topic=\"", &format!("camunda:topic=\"{prefix}-")),
     }
 }
 
