@@ -32,6 +32,10 @@ pub struct Call {
     pub fingerprint: [u8; 32],
     /// Empty where nothing is changed.
     pub idempotency_key: String,
+    /// What the command is called if it is new.
+    pub command_id: CommandId,
+    /// The command that Redis says the idempotency key named before.
+    pub named_before: Option<CommandId>,
     pub if_match: Option<IfMatch>,
     pub wait: Wait,
     /// Held as long as a document is in hand.
@@ -106,9 +110,9 @@ impl Call {
     }
 
     /// What a command carries besides its own words.
-    pub fn meta(&self, command_id: CommandId) -> CommandMeta {
+    pub fn meta(&self) -> CommandMeta {
         CommandMeta {
-            command_id,
+            command_id: self.command_id.clone(),
             tenant_id: self.caller.tenant.clone(),
             claims: self.caller.claims.clone(),
             correlation_id: self.exchange.correlation_id.clone(),

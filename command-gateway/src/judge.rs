@@ -9,6 +9,7 @@ use crate::exchange::Exchange;
 use crate::form;
 use crate::gateway::Gateway;
 use crate::headers;
+use crate::numbers::command_id;
 use crate::operation::{Body as BodyRule, Document, Kind, MAX_PARAMETER, Operation, Precondition, Reply, Who};
 use crate::problem::Problem;
 use axum::body::Body;
@@ -17,6 +18,8 @@ use cpq_domain::canonical;
 use cpq_domain::json;
 use cpq_domain::moment::Moment;
 use cpq_domain::rejection::{ErrorCode, FieldCode, FieldError};
+use cpq_state_stores::cache::idempotency_key;
+use cpq_state_stores::rate_limit::Naming;
 use http::header::{CONTENT_LENGTH, EXPECT};
 use http::request::Parts;
 use http_body_util::BodyExt as _;
@@ -70,7 +73,11 @@ async fn admitted(
     let span = tracing::Span::current();
     span.record("tenant_id", caller.tenant.as_str());
     span.record("actor_id", caller.claims.actor_id.as_str());
-    gateway.rate_limiter.admit(&caller.tenant, &caller.claims.actor_id).await.map_err(Problem::rate_limited)?;
+    let command_id = command_id();
+    let hint = hint(operation, &caller, parts);
+    let naming = hint.as_deref().map(|hint| Naming { hint, command: &command_id });
+    let admission = gateway.rate_limiter.admit(&caller.tenant, &caller.claims.actor_id, naming);
+    let named_before = admission.await.map_err(Problem::rate_limited)?;
     let mut call = Call {
         gateway,
         operation,
@@ -82,6 +89,8 @@ async fn admitted(
         body: Value::Null,
         fingerprint: [0; 32],
         idempotency_key: String::new(),
+        command_id,
+        named_before,
         if_match: headers::if_match(&parts.headers),
         wait: headers::wait(&parts.headers),
         place: None,
@@ -130,6 +139,13 @@ async fn admitted(
         }
     }
     Ok(call)
+}
+
+/// Where Redis keeps which command the request's idempotency key names; the key itself is judged later.
+fn hint(operation: &Operation, caller: &Caller, parts: &Parts) -> Option<String> {
+    let Kind::Command { .. } = operation.kind else { return None };
+    let key = headers::idempotency_key(&parts.headers).ok()?;
+    Some(idempotency_key(&caller.tenant, operation.id, caller.claims.actor_id.as_str(), &key))
 }
 
 /// A place for a document in hand, as soon as there is one.

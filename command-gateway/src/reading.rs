@@ -2,7 +2,6 @@
 //! data that questions about a quote are judged by.
 
 use crate::call::{Call, order_not_found, quote_not_found};
-use crate::numbers::command_id;
 use crate::problem::Problem;
 use cpq_domain::catalog::Catalog;
 use cpq_domain::catalog::changes::{CatalogChanged, Use, changed};
@@ -45,7 +44,7 @@ impl Ground {
         let tenant = tenants.ok_or_else(|| StoreError::Corrupt(format!("{} has a quote and no row", call.tenant())))?;
         let key = (call.tenant().clone(), quote.customer_account_id.clone());
         let customer = reference::customers(tx, std::slice::from_ref(&key)).await?.remove(&key);
-        Ok(Self { meta: call.meta(command_id()), now: now(), tenant, customer })
+        Ok(Self { meta: call.meta(), now: now(), tenant, customer })
     }
 
     /// The tenant's newest catalog.

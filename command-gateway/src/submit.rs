@@ -2,7 +2,6 @@
 //! and answer. Nothing is decided here.
 
 use crate::call::Call;
-use crate::numbers::command_id;
 use crate::operation::Reply;
 use crate::problem::Problem;
 use crate::render::{self, Shape};
@@ -73,7 +72,10 @@ async fn send(
     let hint = hint_key(&new.scope);
     match call.gateway.writer.accept(new).await? {
         Accepted::New => {
-            remember(&call.gateway.redis, hint, &id);
+            if call.named_before.is_some() {
+                // The hint named a command that never came to be.
+                remember(&call.gateway.redis, hint, &id);
+            }
             tracing::Span::current().record("command_id", id.as_str());
             info!(command = command.name(), aggregate_id, "command accepted");
             let outcome = call.gateway.outcomes.wait(call.tenant(), &id, call.wait.time).await;
@@ -99,7 +101,7 @@ fn message(
     aggregate_id: String,
     command: &Command,
 ) -> Result<NewCommand, Problem> {
-    let meta = call.meta(command_id());
+    let meta = call.meta();
     let name = command.name();
     let value = call.gateway.encoder.command(&meta, aggregate, &aggregate_id, command).map_err(|error| {
         error!(%error, command = name, "a command cannot be encoded");
@@ -159,9 +161,9 @@ async fn decided(call: &Call, stored: &StoredCommand) -> Result<Option<Outcome>,
 
 /// The command that Redis says this key names, if Postgres says so too. Saves a retry the write.
 async fn hinted(call: &Call, scope: &Scope) -> Option<(StoredCommand, Option<Outcome>)> {
-    let id = CommandId::new(call.gateway.redis.get(&hint_key(scope)).await?);
+    let id = call.named_before.as_ref()?;
     let mut tx = call.begin().await.ok()?;
-    let found = commands::load(&mut tx, call.tenant(), &id).await.ok().flatten();
+    let found = commands::load(&mut tx, call.tenant(), id).await.ok().flatten();
     tx.commit().await.ok()?;
     found.filter(|(stored, _)| {
         stored.actor_id == scope.actor_id && stored.operation == scope.operation && stored.idempotency_key == scope.key

@@ -18,8 +18,8 @@ use tracing::{error, warn};
 const MAX_WAITING: usize = 4096;
 /// Commands in one transaction.
 const MAX_BATCH: usize = 256;
-/// Transactions at once: while one waits for the disk the next is filled and sent.
-const WRITERS: usize = 2;
+/// Transactions at once. One: while it waits for the disk the next fills, so that a group grows with the load.
+const WRITERS: usize = 1;
 /// How often a batch that lost against another (deadlock, serialization) is written again.
 const MAX_ATTEMPTS: usize = 3;
 

@@ -17,7 +17,7 @@ const MAX_FAILURES: u32 = 3;
 /// For how long.
 const PAUSE: Duration = Duration::from_secs(2);
 /// How long an idempotency hint serves; the record itself is in Postgres.
-const HINT_TTL_SECONDS: u64 = 24 * 60 * 60;
+pub(crate) const HINT_TTL_SECONDS: u64 = 24 * 60 * 60;
 
 /// A connection to Redis that gives `None` wherever Redis cannot answer in time. Cheap to clone.
 #[derive(Clone)]

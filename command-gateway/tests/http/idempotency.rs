@@ -169,3 +169,21 @@ fn a_hint_in_redis_that_points_elsewhere_decides_nothing() {
         assert_ne!(answer.body["commandId"], Value::from(id));
     });
 }
+
+#[test]
+fn a_key_whose_first_request_was_refused_is_soon_hinted_right() {
+    run(async {
+        let world = World::new().await;
+        let tenant = cpq_domain::ids::TenantId::new(world.tenant.as_str());
+        let hint = cpq_state_stores::cache::idempotency_key(&tenant, "createQuote", "sue", "k");
+        let hinted = async || world.stage.gateway.redis.get(&hint).await;
+        assert_eq!(create(&world, "k", 0).header("prefer", "respond-async").send().await.status, 422);
+        let of_refused = hinted().await.unwrap();
+        let answer = create(&world, "k", 1).header("prefer", "respond-async").send().await;
+        let id = answer.body["commandId"].as_str().unwrap();
+        assert_ne!(of_refused, id);
+        while hinted().await.as_deref() != Some(id) {
+            tokio::task::yield_now().await;
+        }
+    });
+}

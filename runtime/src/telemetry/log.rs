@@ -2,7 +2,7 @@
 //! stands in a field stays inside its line: control characters are escaped in both forms.
 
 use crate::config::LogFormat;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use std::{
     fmt::{self, Write as _},
     io::Write as _,
@@ -14,6 +14,9 @@ use tracing::{
     span::{Attributes, Id, Record},
 };
 use tracing_subscriber::{Layer, layer::Context, registry::LookupSpan};
+
+/// The field under which tracing hands over an event's text.
+const MESSAGE: &str = "message";
 
 /// Where the finished lines go.
 type Sink = Box<dyn Fn(&str) + Send + Sync>;
@@ -38,13 +41,24 @@ impl LogLayer {
     }
 }
 
+/// Fields by name, in the order in which they came. So few that looking through them is cheaper than hashing.
+type Fields = Vec<(&'static str, Value)>;
+
+/// Gives a field its newest value.
+fn put(fields: &mut Fields, name: &'static str, value: Value) {
+    match fields.iter_mut().find(|(known, _)| *known == name) {
+        Some((_, old)) => *old = value,
+        None => fields.push((name, value)),
+    }
+}
+
 /// The fields that a span carries, kept beside it.
-struct SpanFields(Map<String, Value>);
+struct SpanFields(Fields);
 
 impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for LogLayer {
     fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, context: Context<'_, S>) {
         let Some(span) = context.span(id) else { return };
-        let mut fields = Map::new();
+        let mut fields = Fields::new();
         attributes.record(&mut Collect(&mut fields));
         span.extensions_mut().insert(SpanFields(fields));
     }
@@ -57,19 +71,17 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for LogLayer {
     }
 
     fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {
-        let mut own = Map::new();
-        event.record(&mut Collect(&mut own));
-        let message = own.shift_remove("message").unwrap_or_default();
-        let mut fields = Map::new();
+        let mut fields = Fields::new();
         for span in context.event_scope(event).into_iter().flat_map(|scope| scope.from_root()) {
             if let Some(SpanFields(of_span)) = span.extensions().get() {
-                fields.extend(of_span.clone());
+                of_span.iter().for_each(|(name, value)| put(&mut fields, name, value.clone()));
             }
         }
-        fields.extend(own);
-        let metadata = event.metadata();
+        event.record(&mut Collect(&mut fields));
+        let message = fields.iter().position(|(name, _)| *name == MESSAGE).map(|index| fields.remove(index).1);
+        let (message, metadata) = (message.unwrap_or_default(), event.metadata());
         let line = match self.format {
-            LogFormat::Json => json_line(self.service, metadata, message, fields),
+            LogFormat::Json => json_line(self.service, metadata, &message, &fields),
             LogFormat::Text => text_line(self.service, metadata, &message, &fields),
         };
         (self.sink)(&line);
@@ -80,23 +92,24 @@ fn now() -> String {
     OffsetDateTime::now_utc().format(&Rfc3339).unwrap_or_default()
 }
 
-fn json_line(service: &str, metadata: &tracing::Metadata<'_>, message: Value, fields: Map<String, Value>) -> String {
-    let mut record = Map::new();
-    record.insert("timestamp".to_owned(), json!(now()));
-    record.insert("level".to_owned(), json!(metadata.level().as_str()));
-    record.insert("service".to_owned(), json!(service));
-    record.insert("target".to_owned(), json!(metadata.target()));
-    record.insert("message".to_owned(), message);
-    for (name, value) in fields {
-        // A field never takes the place of one of the record's own.
-        record.entry(name).or_insert(value);
+fn json_line(service: &str, metadata: &tracing::Metadata<'_>, message: &Value, fields: &Fields) -> String {
+    let (level, target) = (metadata.level().as_str(), metadata.target());
+    let own =
+        [("timestamp", json!(now())), ("level", json!(level)), ("service", json!(service)), ("target", json!(target))];
+    let mut line = String::from("{");
+    for (name, value) in &own {
+        let _ = write!(line, "\"{name}\":{value},");
     }
-    let mut line = Value::Object(record).to_string();
-    line.push('\n');
+    let _ = write!(line, "\"{MESSAGE}\":{message}");
+    // A field never takes the place of one of the record's own.
+    for (name, value) in fields.iter().filter(|(name, _)| own.iter().all(|(own, _)| own != name)) {
+        let _ = write!(line, ",{}:{value}", Value::from(*name));
+    }
+    line.push_str("}\n");
     line
 }
 
-fn text_line(service: &str, metadata: &tracing::Metadata<'_>, message: &Value, fields: &Map<String, Value>) -> String {
+fn text_line(service: &str, metadata: &tracing::Metadata<'_>, message: &Value, fields: &Fields) -> String {
     let mut line = format!("{} {:>5} {service} {}: ", now(), metadata.level().as_str(), metadata.target());
     push_escaped(&mut line, &plain(message));
     for (name, value) in fields {
@@ -129,11 +142,11 @@ fn push_escaped(line: &mut String, text: &str) {
 }
 
 /// Collects fields as JSON values.
-struct Collect<'a>(&'a mut Map<String, Value>);
+struct Collect<'a>(&'a mut Fields);
 
 impl Collect<'_> {
     fn put(&mut self, field: &Field, value: Value) {
-        self.0.insert(field.name().to_owned(), value);
+        put(self.0, field.name(), value);
     }
 }
 
