@@ -1,14 +1,16 @@
 //! `cpq replay`: history worked through again, for a what-if, for views, for others' tools; each by its own file.
 
+mod export;
 mod price;
 mod views;
+mod when;
 
 use crate::Failure;
 use crate::output::{Answer, Paint};
 use crate::settings::Stack;
 use clap::{Args, Subcommand};
 
-/// Work through history again: price it under other rules, make the views from it.
+/// Work through history again: price it under other rules, make the views from it, export it.
 #[derive(Args, Clone, Debug)]
 pub struct ReplayArgs {
     #[command(subcommand)]
@@ -19,11 +21,13 @@ pub struct ReplayArgs {
 enum ReplayCommand {
     Price(price::PriceArgs),
     Views(views::ViewsArgs),
+    Export(export::ExportArgs),
 }
 
 pub async fn run(args: &ReplayArgs, stack: &Stack, paint: Paint) -> Result<Answer, Failure> {
     match &args.command {
         ReplayCommand::Price(args) => price::run(args, &stack.db()?, paint).await,
         ReplayCommand::Views(args) => views::run(args, stack, paint).await,
+        ReplayCommand::Export(args) => export::run(args, stack, paint).await,
     }
 }

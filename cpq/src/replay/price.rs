@@ -1,5 +1,6 @@
 //! `cpq replay price`: what quotes that were priced once would cost under another catalog or policy.
 
+use super::when::when;
 use crate::Failure;
 use crate::output::{Answer, Paint, Progress, Style};
 use crate::table::{Cell, Table};
@@ -19,8 +20,7 @@ use cpq_state_stores::{Db, StoreError, Tx, transitions};
 use rust_decimal::Decimal;
 use serde::Serialize;
 use std::collections::BTreeMap;
-use time::format_description::well_known::Rfc3339;
-use time::{Date, OffsetDateTime, Time};
+use time::OffsetDateTime;
 
 /// Differences that are shown as text; JSON has all.
 const MAX_SHOWN: usize = 50;
@@ -38,21 +38,14 @@ pub struct PriceArgs {
     #[arg(long)]
     catalog: Option<String>,
     /// Only prices made at or after this: 2026-11-01 or 2026-11-01T08:00:00Z.
-    #[arg(long, value_parser = since)]
+    #[arg(long, value_parser = when)]
     since: Option<OffsetDateTime>,
     /// Prices that hold at this time count, instead of those of each price's own date.
-    #[arg(long, value_parser = since)]
+    #[arg(long, value_parser = when)]
     at: Option<OffsetDateTime>,
     /// Only this tenant.
     #[arg(long)]
     tenant: Option<String>,
-}
-
-fn since(text: &str) -> Result<OffsetDateTime, String> {
-    let day = || Date::parse(text, time::macros::format_description!("[year]-[month]-[day]"));
-    OffsetDateTime::parse(text, &Rfc3339)
-        .or_else(|_| day().map(|day| day.with_time(Time::MIDNIGHT).assume_utc()))
-        .map_err(|_| "expected a date (2026-11-01, midnight UTC) or an RFC 3339 time".to_owned())
 }
 
 /// What has become of the prices.
@@ -277,19 +270,4 @@ fn text(report: &Report, paint: Paint) -> String {
         lines.push(format!("the first {MAX_SHOWN} of each are shown; --output json has all"));
     }
     lines.join("\n")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::since;
-    use rstest::rstest;
-
-    #[rstest]
-    #[case("2026-11-01", Some("2026-11-01 0:00:00.0 +00:00:00"))]
-    #[case("2026-11-01T08:00:00+01:00", Some("2026-11-01 8:00:00.0 +01:00:00"))]
-    #[case("yesterday", None)]
-    #[case("2026-13-01", None)]
-    fn a_time_is_a_date_or_rfc_3339(#[case] text: &str, #[case] time: Option<&str>) {
-        assert_eq!(since(text).ok().map(|at| at.to_string()).as_deref(), time);
-    }
 }
