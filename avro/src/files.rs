@@ -57,7 +57,9 @@ const FILES: &[File] = files! {
         RecordApprovalStarted
         EscalateApprovalStep
         RecordArtifact
-        LinkOrder;
+        LinkOrder
+        WithdrawQuote
+        ExpireQuote;
     QUOTE_EVENTS Event Quote "quote/events":
         QuoteCreated
         QuoteConfigured
@@ -73,7 +75,9 @@ const FILES: &[File] = files! {
         QuoteApprovalRejected
         QuoteArtifactGenerated
         QuoteAccepted
-        QuoteOrderLinked;
+        QuoteOrderLinked
+        QuoteWithdrawn
+        QuoteExpired;
     ORDER_COMMANDS Command Order "order/commands":
         CreateOrder
         CancelOrder

@@ -72,7 +72,7 @@ impl Ground {
 
 /// What a newer catalog changes of what the quote uses. Asked of quotes alone that can still be configured again.
 pub async fn catalog_changed(call: &Call, tx: &mut Tx, quote: &Quote) -> Result<Option<CatalogChanged>, Problem> {
-    let Some(configuration) = quote.configuration().filter(|_| quote.acceptance().is_none()) else { return Ok(None) };
+    let Some(configuration) = quote.configuration().filter(|_| quote.is_alive(now())) else { return Ok(None) };
     let references = &call.gateway.references;
     let newest = references.tenants(tx, std::slice::from_ref(call.tenant())).await?.remove(call.tenant());
     let newest = newest.and_then(|tenant| tenant.catalog_version).filter(|v| *v != configuration.catalog_version);

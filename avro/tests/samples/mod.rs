@@ -206,6 +206,12 @@ pub fn quote_events() -> Vec<Value> {
             "orderId": "O-2026-000045", "order": order_snapshot()}),
         ),
         tagged("QuoteOrderLinked", json!({"orderId": "O-2026-000045"})),
+        tagged("QuoteWithdrawn", json!({"withdrawnBy": "alice", "reasonCode": "LOST", "approvalRequestId": "apr-1"})),
+        tagged("QuoteWithdrawn", json!({"withdrawnBy": "alice", "reasonCode": null, "approvalRequestId": null})),
+        tagged(
+            "QuoteExpired",
+            json!({"validUntil": "2026-12-31T23:59:59Z", "salesOwnerId": "alice", "approvalRequestId": null}),
+        ),
     ]
 }
 
@@ -252,6 +258,8 @@ pub fn quote_commands() -> Vec<Value> {
         tagged("EscalateApprovalStep", json!({"approvalRequestId": "apr-1", "level": "FINANCE"})),
         tagged("RecordArtifact", json!({"artifact": artifact()})),
         tagged("LinkOrder", json!({"orderId": "O-2026-000045"})),
+        tagged("WithdrawQuote", json!({"quoteRevision": 4, "reasonCode": null})),
+        tagged("ExpireQuote", json!({"validUntil": "2026-12-31T23:59:59Z"})),
     ]
 }
 

@@ -149,6 +149,7 @@ fn approved(quote: &Quote) -> Result<ApprovedParts<'_>, Rejection> {
             Ok((configuration, price, approval, artifacts))
         }
         _ if quote.acceptance().is_some() => Err(already_accepted(quote)),
+        Phase::Withdrawn { .. } | Phase::Expired { .. } => Err(closed(quote)),
         _ => Err(Rejection::new(
             ErrorCode::QuoteNotApproved,
             format!("Quote {} revision {} is {}, not APPROVED.", quote.quote_id, quote.revision, quote.status()),

@@ -24,11 +24,13 @@ pub enum QuoteCommand {
     GenerateArtifact(GenerateArtifact),
     AcceptQuote(AcceptQuote),
     RequestOrder(RequestOrder),
+    WithdrawQuote(WithdrawQuote),
 
     RecordApprovalStarted(RecordApprovalStarted),
     EscalateApprovalStep(EscalateApprovalStep),
     RecordArtifact(RecordArtifact),
     LinkOrder(LinkOrder),
+    ExpireQuote(ExpireQuote),
 }
 
 impl QuoteCommand {
@@ -47,10 +49,12 @@ impl QuoteCommand {
             Self::GenerateArtifact(_) => "GenerateArtifact",
             Self::AcceptQuote(_) => "AcceptQuote",
             Self::RequestOrder(_) => "RequestOrder",
+            Self::WithdrawQuote(_) => "WithdrawQuote",
             Self::RecordApprovalStarted(_) => "RecordApprovalStarted",
             Self::EscalateApprovalStep(_) => "EscalateApprovalStep",
             Self::RecordArtifact(_) => "RecordArtifact",
             Self::LinkOrder(_) => "LinkOrder",
+            Self::ExpireQuote(_) => "ExpireQuote",
         }
     }
 
@@ -208,6 +212,14 @@ pub struct RequestOrder {
     pub quote_revision: u32,
 }
 
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "camelCase")]
+pub struct WithdrawQuote {
+    pub quote_revision: u32,
+    pub reason_code: Option<String>,
+}
+
 /// The engine runs the approval: the bridge's ledger row is admitted.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -236,4 +248,12 @@ pub struct RecordArtifact {
 #[serde(rename_all = "camelCase")]
 pub struct LinkOrder {
     pub order_id: OrderId,
+}
+
+/// The timer of a quote's validity has fired.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ExpireQuote {
+    /// The end of validity that the timer was set to.
+    pub valid_until: Moment,
 }

@@ -5,7 +5,7 @@
 
 use super::command::*;
 use super::event::*;
-use super::{Phase, Quote, QuoteCommand, QuoteEvent, accept, approve, decide_step, price, task};
+use super::{Phase, Quote, QuoteCommand, QuoteEvent, accept, approve, close, decide_step, price, task};
 use crate::approval::ApprovalPolicy;
 use crate::catalog::Catalog;
 use crate::command::{Applied, CommandMeta, Decision, IfMatch, Role};
@@ -64,6 +64,8 @@ pub fn decide(state: Option<&Quote>, command: &QuoteCommand, ctx: &Context) -> D
         C::AcceptQuote(c) => accept::accept(quote, c, ctx),
         C::RequestOrder(c) => accept::request_order(quote, c, ctx),
         C::LinkOrder(c) => accept::link_order(quote, c),
+        C::WithdrawQuote(c) => close::withdraw_quote(quote, c, ctx),
+        C::ExpireQuote(c) => close::expire(quote, c, ctx),
     }
 }
 
@@ -201,18 +203,27 @@ pub(super) fn stale(quote: &Quote, named: u32, current: u32) -> Rejection {
     )
 }
 
-/// Refuses what comes after acceptance or the end of validity, whatever the command.
+/// Refuses what comes after acceptance, withdrawal or the end of validity, whatever the command. Validity ends by
+/// the decision's own time, whether or not the timer has run.
 pub(super) fn check_alive(quote: &Quote, now: Moment) -> Result<(), Rejection> {
     if quote.acceptance().is_some() {
         return Err(already_accepted(quote));
     }
-    if quote.valid_until.is_some_and(|until| until <= now) {
-        return Err(Rejection::new(
-            ErrorCode::QuoteExpired,
-            format!("Quote {} was valid until {}: create a new one.", quote.quote_id, opt(quote.valid_until)),
-        ));
+    if quote.is_alive(now) { Ok(()) } else { Err(closed(quote)) }
+}
+
+/// Why nothing more can be done with a quote that was withdrawn or whose validity is over.
+pub(super) fn closed(quote: &Quote) -> Rejection {
+    if let Phase::Withdrawn { .. } = quote.phase {
+        return Rejection::new(
+            ErrorCode::QuoteWithdrawn,
+            format!("Quote {} is withdrawn: create a new one.", quote.quote_id),
+        );
     }
-    Ok(())
+    Rejection::new(
+        ErrorCode::QuoteExpired,
+        format!("Quote {} was valid until {}: create a new one.", quote.quote_id, opt(quote.valid_until)),
+    )
 }
 
 fn opt(at: Option<Moment>) -> String {

@@ -30,6 +30,8 @@ pub enum QuoteEvent {
     QuoteArtifactGenerated(QuoteArtifactGenerated),
     QuoteAccepted(QuoteAccepted),
     QuoteOrderLinked(QuoteOrderLinked),
+    QuoteWithdrawn(QuoteWithdrawn),
+    QuoteExpired(QuoteExpired),
 }
 
 impl QuoteEvent {
@@ -51,6 +53,8 @@ impl QuoteEvent {
             Self::QuoteArtifactGenerated(_) => "QuoteArtifactGenerated",
             Self::QuoteAccepted(_) => "QuoteAccepted",
             Self::QuoteOrderLinked(_) => "QuoteOrderLinked",
+            Self::QuoteWithdrawn(_) => "QuoteWithdrawn",
+            Self::QuoteExpired(_) => "QuoteExpired",
         }
     }
 
@@ -64,7 +68,9 @@ impl QuoteEvent {
             | Self::QuoteApprovalWithdrawn(_)
             | Self::QuoteApproved(_)
             | Self::QuoteApprovalRejected(_)
-            | Self::QuoteAccepted(_) => true,
+            | Self::QuoteAccepted(_)
+            | Self::QuoteWithdrawn(_)
+            | Self::QuoteExpired(_) => true,
             Self::QuoteApprovalStarted(_)
             | Self::QuoteApprovalStepClaimed(_)
             | Self::QuoteApprovalStepReleased(_)
@@ -220,4 +226,23 @@ pub struct QuoteAccepted {
 #[serde(rename_all = "camelCase")]
 pub struct QuoteOrderLinked {
     pub order_id: OrderId,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct QuoteWithdrawn {
+    pub withdrawn_by: ActorId,
+    pub reason_code: Option<String>,
+    /// The open approval that ends with the quote.
+    pub approval_request_id: Option<ApprovalRequestId>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct QuoteExpired {
+    pub valid_until: Moment,
+    /// Who sells to the customer, and may want to make a new quote.
+    pub sales_owner_id: ActorId,
+    /// The open approval that ends with the quote.
+    pub approval_request_id: Option<ApprovalRequestId>,
 }

@@ -62,6 +62,8 @@ fn next(phase: Phase, event: &QuoteEvent, at: Moment) -> Phase {
     use QuoteEvent as E;
     match (phase, event) {
         (_, E::QuoteConfigured(e)) => Phase::Configured { configuration: e.configuration.clone() },
+        (phase, E::QuoteWithdrawn(_)) => Phase::Withdrawn { was: Box::new(ended(phase)) },
+        (phase, E::QuoteExpired(_)) => Phase::Expired { was: Box::new(ended(phase)) },
         (
             Phase::Configured { configuration }
             | Phase::Priced { configuration, .. }
@@ -109,6 +111,18 @@ fn next(phase: Phase, event: &QuoteEvent, at: Moment) -> Phase {
             Phase::Accepted { configuration, price, approval, acceptance }
         }
         (phase, _) => phase,
+    }
+}
+
+/// What a quote had come to when it ended: nobody decides its open approval any more.
+fn ended(phase: Phase) -> Phase {
+    match phase {
+        Phase::PendingApproval { configuration, price, mut approval } => {
+            approval.status = ApprovalStatus::Cancelled;
+            cancel_undecided(&mut approval);
+            Phase::PendingApproval { configuration, price, approval }
+        }
+        phase => phase,
     }
 }
 

@@ -5,6 +5,7 @@
 mod accept;
 mod approve;
 mod authority;
+mod close;
 pub mod command;
 mod decide;
 mod decide_step;
@@ -73,6 +74,10 @@ pub enum Phase {
     Approved { configuration: Configuration, price: PricedOffer, approval: Approval, artifacts: Vec<Artifact> },
     ApprovalRejected { configuration: Configuration, price: PricedOffer, approval: Approval },
     Accepted { configuration: Configuration, price: PricedOffer, approval: Approval, acceptance: Box<Acceptance> },
+    /// Taken back by the seller. What it had come to stays as history; nothing can rest on it any more.
+    Withdrawn { was: Box<Phase> },
+    /// As withdrawn, because `valid_until` has passed.
+    Expired { was: Box<Phase> },
 }
 
 /// The contract's quote statuses.
@@ -143,6 +148,8 @@ pub enum ApprovalStatus {
     Pending,
     Approved,
     Rejected,
+    /// The quote was withdrawn or expired before it was decided.
+    Cancelled,
 }
 
 /// The approval of one submitted revision.
@@ -172,7 +179,7 @@ pub enum StepStatus {
     Claimed,
     Approved,
     Rejected,
-    /// Another step rejected, so nobody needs to decide this one.
+    /// Another step rejected, or the quote has ended: nobody needs to decide this one.
     Cancelled,
 }
 
@@ -284,40 +291,21 @@ impl Quote {
             Phase::ApprovalRejected { .. } => QuoteStatus::ApprovalRejected,
             Phase::Accepted { acceptance, .. } if !acceptance.order_linked => QuoteStatus::AcceptedPendingOrderCreation,
             Phase::Accepted { .. } => QuoteStatus::Accepted,
+            Phase::Withdrawn { .. } => QuoteStatus::Withdrawn,
+            Phase::Expired { .. } => QuoteStatus::Expired,
         }
     }
 
     pub fn configuration(&self) -> Option<&Configuration> {
-        match &self.phase {
-            Phase::Draft => None,
-            Phase::Configured { configuration }
-            | Phase::Priced { configuration, .. }
-            | Phase::PendingApproval { configuration, .. }
-            | Phase::Approved { configuration, .. }
-            | Phase::ApprovalRejected { configuration, .. }
-            | Phase::Accepted { configuration, .. } => Some(configuration),
-        }
+        self.phase.configuration()
     }
 
     pub fn price(&self) -> Option<&PricedOffer> {
-        match &self.phase {
-            Phase::Draft | Phase::Configured { .. } => None,
-            Phase::Priced { price, .. }
-            | Phase::PendingApproval { price, .. }
-            | Phase::Approved { price, .. }
-            | Phase::ApprovalRejected { price, .. }
-            | Phase::Accepted { price, .. } => Some(price),
-        }
+        self.phase.price()
     }
 
     pub fn approval(&self) -> Option<&Approval> {
-        match &self.phase {
-            Phase::Draft | Phase::Configured { .. } | Phase::Priced { .. } => None,
-            Phase::PendingApproval { approval, .. }
-            | Phase::Approved { approval, .. }
-            | Phase::ApprovalRejected { approval, .. }
-            | Phase::Accepted { approval, .. } => Some(approval),
-        }
+        self.phase.approval()
     }
 
     pub fn acceptance(&self) -> Option<&Acceptance> {
@@ -329,9 +317,67 @@ impl Quote {
 
     /// The newest artifact of the current revision, or the accepted one.
     pub fn artifact(&self) -> Option<&Artifact> {
-        match &self.phase {
+        self.phase.artifact()
+    }
+
+    /// Whether commands may still change what is offered: neither accepted nor at an end.
+    pub fn is_open(&self) -> bool {
+        !matches!(self.phase, Phase::Accepted { .. } | Phase::Withdrawn { .. } | Phase::Expired { .. })
+    }
+
+    /// Open, and valid at this moment: an end of validity counts whether or not its timer has run.
+    pub fn is_alive(&self, now: Moment) -> bool {
+        self.is_open() && self.valid_until.is_none_or(|until| now < until)
+    }
+
+    /// When the quote expires by itself, unless something happens to it before.
+    pub fn expires_at(&self) -> Option<Moment> {
+        self.valid_until.filter(|_| self.is_open())
+    }
+}
+
+impl Phase {
+    fn configuration(&self) -> Option<&Configuration> {
+        match self {
+            Phase::Draft => None,
+            Phase::Configured { configuration }
+            | Phase::Priced { configuration, .. }
+            | Phase::PendingApproval { configuration, .. }
+            | Phase::Approved { configuration, .. }
+            | Phase::ApprovalRejected { configuration, .. }
+            | Phase::Accepted { configuration, .. } => Some(configuration),
+            Phase::Withdrawn { was } | Phase::Expired { was } => was.configuration(),
+        }
+    }
+
+    fn price(&self) -> Option<&PricedOffer> {
+        match self {
+            Phase::Draft | Phase::Configured { .. } => None,
+            Phase::Priced { price, .. }
+            | Phase::PendingApproval { price, .. }
+            | Phase::Approved { price, .. }
+            | Phase::ApprovalRejected { price, .. }
+            | Phase::Accepted { price, .. } => Some(price),
+            Phase::Withdrawn { was } | Phase::Expired { was } => was.price(),
+        }
+    }
+
+    fn approval(&self) -> Option<&Approval> {
+        match self {
+            Phase::Draft | Phase::Configured { .. } | Phase::Priced { .. } => None,
+            Phase::PendingApproval { approval, .. }
+            | Phase::Approved { approval, .. }
+            | Phase::ApprovalRejected { approval, .. }
+            | Phase::Accepted { approval, .. } => Some(approval),
+            Phase::Withdrawn { was } | Phase::Expired { was } => was.approval(),
+        }
+    }
+
+    fn artifact(&self) -> Option<&Artifact> {
+        match self {
             Phase::Approved { artifacts, .. } => artifacts.last(),
             Phase::Accepted { acceptance, .. } => Some(&acceptance.artifact),
+            Phase::Withdrawn { was } | Phase::Expired { was } => was.artifact(),
             _ => None,
         }
     }

@@ -3,6 +3,7 @@
 use super::Quote;
 use super::event::*;
 use crate::follow_up::FollowUp;
+use crate::ids::ApprovalRequestId;
 use crate::order::command::{CreateOrder, OrderCommand};
 use crate::workflow::{CompleteApprovalStep, EndApproval, StartApproval, WorkflowCommand};
 
@@ -26,14 +27,24 @@ pub fn react(event: &QuoteEvent, after: &Quote) -> Vec<FollowUp> {
                 decision: e.decision,
             }))]
         }
-        E::QuoteApprovalWithdrawn(e) => vec![FollowUp::Workflow(WorkflowCommand::EndApproval(EndApproval {
-            quote_id: after.quote_id.clone(),
-            approval_request_id: e.approval_request_id.clone(),
-            reason: "WITHDRAWN".to_owned(),
-        }))],
+        E::QuoteApprovalWithdrawn(e) => vec![end_approval(after, &e.approval_request_id, "WITHDRAWN")],
+        E::QuoteWithdrawn(QuoteWithdrawn { approval_request_id: Some(request), .. }) => {
+            vec![end_approval(after, request, "QUOTE_WITHDRAWN")]
+        }
+        E::QuoteExpired(QuoteExpired { approval_request_id: Some(request), .. }) => {
+            vec![end_approval(after, request, "QUOTE_EXPIRED")]
+        }
         E::QuoteAccepted(e) => {
             vec![FollowUp::Order(e.order_id.clone(), OrderCommand::CreateOrder(CreateOrder { order: e.order.clone() }))]
         }
         _ => Vec::new(),
     }
+}
+
+fn end_approval(quote: &Quote, request: &ApprovalRequestId, reason: &str) -> FollowUp {
+    FollowUp::Workflow(WorkflowCommand::EndApproval(EndApproval {
+        quote_id: quote.quote_id.clone(),
+        approval_request_id: request.clone(),
+        reason: reason.to_owned(),
+    }))
 }

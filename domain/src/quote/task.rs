@@ -5,7 +5,7 @@ use super::approve::running;
 use super::authority::{eligible, four_eyes};
 use super::decide::*;
 use super::event::*;
-use super::{Approval, ApprovalStep, Quote};
+use super::{Approval, ApprovalStep, Quote, StepStatus};
 use crate::approval::ApprovalLevel;
 use crate::command::Applied;
 use crate::ids::TaskId;
@@ -18,7 +18,10 @@ pub(super) fn claim(quote: &Quote, task: &TaskId, ctx: &Context) -> Decided {
         if step.status.is_decided() {
             return Err(task_completed(task));
         }
-        eligible(approval, step, ctx)?;
+        // Nobody is eligible for a step that nobody decides any more; what the quote has come to is said below.
+        if step.status != StepStatus::Cancelled {
+            eligible(approval, step, ctx)?;
+        }
     }
     let (approval, step) = open(quote, task, found, ctx)?;
     match &step.assignee {

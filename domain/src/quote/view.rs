@@ -106,6 +106,7 @@ pub enum QuoteAction {
     DecideApproval,
     GenerateArtifact,
     AcceptQuote,
+    WithdrawQuote,
     CreateOrder,
 }
 
@@ -114,13 +115,12 @@ pub enum QuoteAction {
 fn allowed_actions(quote: &Quote, now: Moment, claims: &Claims) -> Vec<QuoteAction> {
     use QuoteAction as A;
     let me = &claims.actor_id;
-    let expired = quote.valid_until.is_some_and(|until| until <= now);
-    if !claims.may_access(&quote.customer_account_id) || (expired && quote.acceptance().is_none()) {
+    if !claims.may_access(&quote.customer_account_id) || !(quote.is_alive(now) || quote.acceptance().is_some()) {
         return Vec::new();
     }
     let sales = claims.has(Role::SalesRep);
     let fresh = quote.price().is_some_and(|price| now < price.fresh_until);
-    let offers = match &quote.phase {
+    let mut offers = match &quote.phase {
         Phase::Draft => vec![(A::ConfigureQuote, sales)],
         Phase::Configured { .. } | Phase::ApprovalRejected { .. } => {
             vec![(A::ConfigureQuote, sales), (A::PriceQuote, sales)]
@@ -139,7 +139,9 @@ fn allowed_actions(quote: &Quote, now: Moment, claims: &Claims) -> Vec<QuoteActi
         Phase::Accepted { acceptance, .. } => {
             vec![(A::CreateOrder, claims.has(Role::OrderManager) && !acceptance.order_linked)]
         }
+        Phase::Withdrawn { .. } | Phase::Expired { .. } => Vec::new(),
     };
+    offers.push((A::WithdrawQuote, sales && quote.is_alive(now)));
     offers.into_iter().filter(|(_, allowed)| *allowed).map(|(action, _)| action).collect()
 }
 

@@ -2,6 +2,7 @@
 //! per aggregate plays through `decide` and `evolve`.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod closing;
 mod matrix;
 mod order_rules;
 mod orders;

@@ -19,6 +19,10 @@ const QUOTE_STATES: &[&str] = &[
     "withdrawn-submission",
     "accepted",
     "ordered",
+    "withdrawn",
+    "withdrawn-pending",
+    "expired",
+    "expired-pending",
 ];
 const QUOTE_COMMANDS: &[&str] = &[
     "alice create",
@@ -37,6 +41,8 @@ const QUOTE_COMMANDS: &[&str] = &[
     "bridge escalate",
     "document stored",
     "orders link",
+    "alice withdraw-quote",
+    "timer expire day=5",
 ];
 const ORDER_STATES: &[&str] = &[
     "nothing",

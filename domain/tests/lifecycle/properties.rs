@@ -9,6 +9,7 @@ use proptest::prelude::*;
 use serde::{Serialize, de::DeserializeOwned};
 use std::fmt::Debug;
 
+const QUOTE_BIRTHS: &[&str] = &["alice create", "alice create valid-days=5"];
 const QUOTE_LINES: &[&str] = &[
     "alice create",
     "alice configure",
@@ -46,6 +47,9 @@ const QUOTE_LINES: &[&str] = &[
     "orders link",
     "alice price rev=1",
     "carl accept day=40",
+    "alice withdraw-quote",
+    "timer expire day=5",
+    "timer expire day=4",
     "alice configure if-match=2",
     "bridge started request=old",
     // Repeated, so that long lives are likely too.
@@ -92,9 +96,12 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 192, ..ProptestConfig::default() })]
 
     #[test]
-    fn a_quote_is_what_its_events_make_it(lines in prop::collection::vec(prop::sample::select(QUOTE_LINES), 1..40)) {
+    fn a_quote_is_what_its_events_make_it(
+        first in prop::sample::select(QUOTE_BIRTHS),
+        lines in prop::collection::vec(prop::sample::select(QUOTE_LINES), 1..40),
+    ) {
         let mut run = quotes::Run::default();
-        for text in ["alice create"].into_iter().chain(lines) {
+        for text in [first].into_iter().chain(lines) {
             let line = Line::parse(text);
             let command = run.command(&line);
             round_trips(&command)?;

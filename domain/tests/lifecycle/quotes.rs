@@ -43,6 +43,18 @@ const GIVEN: &[(&str, &str, &str)] = &[
     ("large-pending", "large-starting", "bridge started"),
     ("parallel", "large-pending", "bob decide"),
     ("withdrawn-submission", "pending", "alice withdraw"),
+    ("withdrawn", "presented", "alice withdraw-quote"),
+    ("withdrawn-pending", "claimed", "alice withdraw-quote"),
+    ("expired", "short-lived", "timer expire day=5"),
+    ("expired-pending", "short-lived-pending", "timer expire day=5"),
+    ("short-lived-configured", "short-lived", "alice configure"),
+    ("short-lived-priced", "short-lived-configured", "alice price discount=12"),
+    ("short-lived-starting", "short-lived-priced", "alice submit"),
+    ("short-lived-pending", "short-lived-starting", "bridge started"),
+    ("short-lived-approved", "short-lived-pending", "bob decide"),
+    ("short-lived-presented", "short-lived-approved", "document stored"),
+    ("expired-presented", "short-lived-presented", "timer expire day=5"),
+    ("short-lived-accepted", "short-lived-presented", "carl accept"),
 ];
 
 /// A quote with the events that made it.
@@ -95,13 +107,18 @@ impl Run {
     }
 
     pub fn judge(&self, line: &Line, command: &QuoteCommand) -> Decided {
+        self.judge_at(line, command, line.now())
+    }
+
+    /// Judges by another clock than the command's sender has.
+    pub fn judge_at(&self, line: &Line, command: &QuoteCommand, now: Moment) -> Decided {
         let meta = line.meta();
         let tenant = Tenant { four_eyes: !self.four_eyes_off, ..WORLD.tenant.clone() };
         let authorities: Vec<_> =
             WORLD.approvers.iter().filter(|a| a.actor_id == meta.claims.actor_id).cloned().collect();
         let context = Context {
             meta: &meta,
-            now: line.now(),
+            now,
             tenant: &tenant,
             customer: (line.option("account").is_none()).then_some(&WORLD.customer),
             catalog: Some(&WORLD.catalog),
@@ -211,6 +228,10 @@ impl Run {
             "escalate" => C::EscalateApprovalStep(EscalateApprovalStep {
                 approval_request_id: self.request(line),
                 level: from_value(json!(word("level", "SALES_MANAGER"))).unwrap(),
+            }),
+            "withdraw-quote" => C::WithdrawQuote(WithdrawQuote { quote_revision, reason_code: None }),
+            "expire" => C::ExpireQuote(ExpireQuote {
+                valid_until: start().plus_days(line.option("until").map_or(5, |days| days.parse().unwrap())),
             }),
             "link" => C::LinkOrder(LinkOrder { order_id: word("order", order_id().as_str()).into() }),
             other => panic!("no such quote command: {other}"),

@@ -152,7 +152,7 @@ pub fn claims(actor: &str) -> Claims {
         "omar" => (&[Role::OrderManager], "*"),
         "zack" => (&[Role::OrderManager], "acct-9999"),
         "pia" => (&[Role::SalesRep, Role::OrderManager], "*"),
-        "bridge" | "document" | "orders" | "quotes" => return Claims::system(actor),
+        "bridge" | "document" | "orders" | "quotes" | "timer" => return Claims::system(actor),
         _ => (&[Role::Approver], "*"),
     };
     Claims {

@@ -53,6 +53,10 @@ pub fn quote(envelope: &EventEnvelope, event: &QuoteEvent) -> Vec<NewNotificatio
             let body = format!("{} accepted quote {id}. Order {} is being created.", e.accepted_by, e.order_id);
             vec![message(envelope, "QUOTE_ACCEPTED", &e.order.sales_owner_id, format!("Quote {id} is accepted"), body)]
         }
+        QuoteEvent::QuoteExpired(e) => {
+            let body = format!("Quote {id} was valid until {}. Make a new one if it is still wanted.", e.valid_until);
+            vec![message(envelope, "QUOTE_EXPIRED", &e.sales_owner_id, format!("Quote {id} has expired"), body)]
+        }
         _ => Vec::new(),
     }
 }

@@ -87,6 +87,8 @@ fn status_after(event: &QuoteEvent) -> Option<Status> {
         E::QuoteApprovalRejected(_) => Status::ApprovalRejected,
         E::QuoteAccepted(_) => Status::AcceptedPendingOrderCreation,
         E::QuoteOrderLinked(_) => Status::Accepted,
+        E::QuoteWithdrawn(_) => Status::Withdrawn,
+        E::QuoteExpired(_) => Status::Expired,
         E::QuoteApprovalStepClaimed(_)
         | E::QuoteApprovalStepReleased(_)
         | E::QuoteApprovalStepDecided(_)
@@ -115,6 +117,10 @@ fn evidence_after(row: &mut WorkspaceRow, event: &QuoteEvent) {
         E::QuoteApproved(_) => row.approval_status = text("APPROVED"),
         E::QuoteApprovalRejected(_) => row.approval_status = text("REJECTED"),
         E::QuoteArtifactGenerated(_) => row.artifact_status = text("GENERATED"),
+        E::QuoteWithdrawn(QuoteWithdrawn { approval_request_id: Some(_), .. })
+        | E::QuoteExpired(QuoteExpired { approval_request_id: Some(_), .. }) => {
+            row.approval_status = text("CANCELLED");
+        }
         E::QuoteAccepted(e) => {
             row.artifact_status = text("ACCEPTED");
             row.order_id = Some(e.order_id.to_string());
@@ -164,7 +170,10 @@ fn tasks(
                 open_next(&mut rows, envelope);
             }
         }
-        E::QuoteApprovalWithdrawn(_) | E::QuoteApprovalRejected(_) => {
+        E::QuoteApprovalWithdrawn(_)
+        | E::QuoteApprovalRejected(_)
+        | E::QuoteWithdrawn(QuoteWithdrawn { approval_request_id: Some(_), .. })
+        | E::QuoteExpired(QuoteExpired { approval_request_id: Some(_), .. }) => {
             for task in rows.iter_mut().filter(|t| matches!(t.status.as_str(), "WAITING" | "OPEN" | "CLAIMED")) {
                 task.status = "CANCELLED".to_owned();
             }
