@@ -1,7 +1,7 @@
 //! The command line as people type it: every command with its options.
 
 use crate::output::OutputFormat;
-use crate::{dlq, fallout, import, lag, migrate, replay, schemas, settings, token, topics, trace, verify, workflow};
+use crate::{dlq, fallout, import, lag, migrate, notifications, replay, schemas, settings, token, topics, trace, verify, workflow};
 use clap::{Parser, Subcommand};
 
 /// The operator's command line of CPQ Streams.
@@ -31,4 +31,5 @@ pub enum Command {
     Replay(replay::ReplayArgs),
     Dlq(dlq::DlqArgs),
     Fallout(fallout::FalloutArgs),
+    Notifications(notifications::NotificationsArgs),
 }

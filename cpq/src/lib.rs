@@ -10,6 +10,7 @@ mod import;
 mod kafka;
 mod lag;
 mod migrate;
+mod notifications;
 mod operator;
 pub mod output;
 mod replay;
@@ -66,5 +67,6 @@ async fn answer(cli: &Cli) -> Result<Answer, Failure> {
         Command::Verify(args) => verify::run(args, &stack, paint).await,
         Command::Replay(args) => replay::run(args, &stack, paint).await,
         Command::Fallout(args) => fallout::run(args, &stack, paint).await,
+        Command::Notifications(args) => notifications::run(args, &stack, paint).await,
     }
 }

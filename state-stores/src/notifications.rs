@@ -1,9 +1,10 @@
 //! What is to be sent to people, and what was: the `notification` table.
 
+use crate::operations::backlog::MAX_LISTED;
 use crate::{StoreError, Tx};
 use cpq_domain::ids::{ActorId, TenantId};
 use serde::Serialize;
-use sqlx::{Row, types::Json};
+use sqlx::{FromRow, Row, types::Json};
 use time::OffsetDateTime;
 
 /// A message to be sent. Its id is derived from its cause and recipient, so that it is written once.
@@ -112,6 +113,79 @@ pub async fn not_sent(
     .execute(tx.connection())
     .await?;
     Ok(())
+}
+
+/// A message that has not been sent, as an operator sees it.
+#[derive(Clone, Debug, PartialEq, FromRow, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Unsent {
+    pub tenant_id: String,
+    pub notification_id: String,
+    pub kind: String,
+    pub recipient: String,
+    pub subject: String,
+    pub aggregate_id: String,
+    pub correlation_id: String,
+    /// `PENDING`: it is tried again by itself; `FAILED`: it was given up.
+    pub status: String,
+    pub attempts: i32,
+    pub last_error: Option<String>,
+    pub age_seconds: f64,
+}
+
+/// Which messages that have not been sent; what is `None` does not restrict.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct UnsentQuery<'a> {
+    pub id: Option<&'a str>,
+    pub tenant: Option<&'a str>,
+    /// Only those that were given up.
+    pub failed: bool,
+}
+
+/// The messages that have not been sent, oldest first, at most [`MAX_LISTED`]; not those that were discarded.
+pub async fn unsent(tx: &mut Tx, query: UnsentQuery<'_>) -> Result<Vec<Unsent>, StoreError> {
+    let rows = sqlx::query_as(
+        "select tenant_id, notification_id, kind, recipient, subject, aggregate_id, correlation_id, status, attempts, last_error, \
+           extract(epoch from clock_timestamp() - created_at)::float8 as age_seconds from cpq.notification \
+         where (status = 'FAILED' or status = 'PENDING' and not $3) and due_at < 'infinity' \
+           and ($1::text is null or notification_id = $1) and ($2::text is null or tenant_id = $2) \
+         order by created_at, tenant_id, notification_id limit $4",
+    )
+    .bind(query.id)
+    .bind(query.tenant)
+    .bind(query.failed)
+    .bind(MAX_LISTED)
+    .fetch_all(tx.connection())
+    .await?;
+    Ok(rows)
+}
+
+/// Lets a message that was given up be tried again, as often as a new one. False if it is no longer given up.
+pub async fn retry(tx: &mut Tx, tenant: &str, id: &str) -> Result<bool, StoreError> {
+    let result = sqlx::query(
+        "update cpq.notification set status = 'PENDING', attempts = 0, due_at = clock_timestamp() \
+         where tenant_id = $1 and notification_id = $2 and status = 'FAILED' and due_at < 'infinity'",
+    )
+    .bind(tenant)
+    .bind(id)
+    .execute(tx.connection())
+    .await?;
+    Ok(result.rows_affected() == 1)
+}
+
+/// Puts a message that was given up away for good: it stays, failed and never due, so that its cause delivered
+/// again writes no other. False if it is no longer given up.
+pub async fn discard(tx: &mut Tx, tenant: &str, id: &str, reason: &str) -> Result<bool, StoreError> {
+    let result = sqlx::query(
+        "update cpq.notification set due_at = 'infinity', last_error = concat_ws('; ', last_error, 'discarded: ' || $3) \
+         where tenant_id = $1 and notification_id = $2 and status = 'FAILED' and due_at < 'infinity'",
+    )
+    .bind(tenant)
+    .bind(id)
+    .bind(reason)
+    .execute(tx.connection())
+    .await?;
+    Ok(result.rows_affected() == 1)
 }
 
 /// The actors of a tenant who may decide a step of this level at that moment.

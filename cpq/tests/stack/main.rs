@@ -4,6 +4,7 @@
 
 mod import;
 mod migrate;
+mod notifications;
 mod parked;
 mod reconcile;
 mod schemas;
