@@ -88,7 +88,7 @@ pub async fn run(bridge: Arc<Bridge>, shutdown: CancellationToken) {
 async fn claim(bridge: &Bridge) -> Result<Vec<Duty>, StoreError> {
     let mut tx = bridge.db.begin_system().await?;
     let limit = i64::try_from(CONCURRENCY).unwrap_or(i64::MAX);
-    let duties = workflow::claim_duties(&mut tx, KINDS, LEASE_SECONDS, limit).await?;
+    let duties = workflow::claim_duties(&mut tx, KINDS, None, LEASE_SECONDS, limit).await?;
     tx.commit().await?;
     Ok(duties)
 }

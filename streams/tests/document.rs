@@ -20,6 +20,7 @@ use sqlx::Row as _;
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 use streams::document::{ArtifactStore, DEFAULT_TEMPLATE_ID, Documents, Renderer};
 use support::eventually;
 use tempfile::TempDir;
@@ -188,7 +189,7 @@ async fn what_a_renderer_took_and_died_with_is_made_by_another() {
     let mut office = Office::open().await;
     wanted(&mut office, ACME, QUOTE).await;
     let mut tx = office.world.database.db.begin_system().await.unwrap();
-    assert_eq!(claim_duties(&mut tx, &["RENDER_ARTIFACT"], 2.0, 10).await.unwrap().len(), 1);
+    assert_eq!(claim_duties(&mut tx, &["RENDER_ARTIFACT"], None, 2.0, 10).await.unwrap().len(), 1);
     tx.commit().await.unwrap();
     let _running = Running::start(&office);
     all_done(&office).await;
@@ -231,8 +232,43 @@ async fn an_impossible_request_says_why_and_holds_up_no_other() {
     let (quote, artifact) = reports(&office).await.remove(0);
     assert_eq!(quote, OTHER);
     assert!(running.path(GLOBEX, OTHER, &artifact).exists(), "each tenant has a folder of its own");
-    let told = "select count(*) from cpq.workflow_duty where last_error like '%was never approved at revision 4'";
-    eventually("it says why", || async { office.world.database.count(told).await == 1 }).await;
+    let database = &office.world.database;
+    let parked = "select count(*) from cpq.parked_key k join cpq.workflow_duty d on (d.tenant_id, d.business_key) = (k.tenant_id, k.message_key) \
+                  where k.consumer = 'document' and k.topic = 'cpq.workflow.commands.v1' and k.tenant_id = 'tenant-acme' \
+                    and k.cause like '%was never approved at revision 4' and k.cause = d.last_error and d.attempts = ";
+    let (once, twice) = (format!("{parked} 1"), format!("{parked} 2"));
+    let (once, twice): (&'static str, &'static str) = (once.leak(), twice.leak());
+    eventually("it is parked and says why", || async { database.count(once).await == 1 }).await;
+    // Longer than the pause after a first failure.
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    assert_eq!(database.count(once).await, 1, "it is not tried again");
+
+    // An operator lets it go, and nothing has changed.
+    database.execute("delete from cpq.parked_key").await;
+    eventually("it was tried again and is parked again", || async { database.count(twice).await == 1 }).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_template_that_nobody_has_parks_its_request_and_no_other_of_the_quote() {
+    let mut office = Office::open().await;
+    office.approved(ACME, QUOTE).await;
+    office.proposal_wanted(ACME, QUOTE).await;
+    let mut strange = requests(&office).await;
+    for delivery in &mut strange {
+        if let Record::Command(_, _, _, Command::Workflow(WorkflowCommand::RenderArtifact(render))) =
+            &mut delivery.record
+        {
+            render.template_version = "999".to_owned();
+            render.artifact_id = "art-strange".into();
+        }
+    }
+    apply(&office, &strange).await;
+    let _running = Running::start(&office);
+    let parked = "select count(*) from cpq.parked_key where consumer = 'document' and message_key = 'art-strange' and cause like '%no template%'";
+    eventually("it is parked", || async { office.world.database.count(parked).await == 1 }).await;
+    apply(&office, &requests(&office).await).await;
+    eventually("the other is made", || async { !reports(&office).await.is_empty() }).await;
+    assert_eq!(duties(&office).await, 1, "the parked one is still there");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -41,10 +41,12 @@ pub async fn add_duty(
 }
 
 /// Takes up to `limit` due duties of these kinds: the oldest of each business key, nobody else's. They are due
-/// again after `lease_seconds` unless they are finished or put off before, so that a crash loses none.
+/// again after `lease_seconds` unless they are finished or put off before, so that a crash loses none. A duty whose
+/// key `parked_by` has parked waits until the key is let go.
 pub async fn claim_duties(
     tx: &mut Tx,
     kinds: &[&str],
+    parked_by: Option<&str>,
     lease_seconds: f64,
     limit: i64,
 ) -> Result<Vec<Duty>, StoreError> {
@@ -53,12 +55,15 @@ pub async fn claim_duties(
          where (tenant_id, business_key, duty_id) in (select tenant_id, business_key, duty_id from cpq.workflow_duty o \
            where kind = any($1) and not_before <= clock_timestamp() and not exists (select from cpq.workflow_duty e \
              where e.tenant_id = o.tenant_id and e.business_key = o.business_key and e.kind = any($1) and e.duty_id < o.duty_id) \
+             and not exists (select from cpq.parked_key p where p.consumer = $4 and p.message_key = o.business_key \
+               and p.tenant_id = o.tenant_id) \
            order by not_before limit $3 for update skip locked) \
          returning tenant_id, business_key, duty_id, kind, body, attempts, created_at",
     )
     .bind(kinds)
     .bind(lease_seconds)
     .bind(limit)
+    .bind(parked_by)
     .fetch_all(tx.connection())
     .await?;
     rows.iter()

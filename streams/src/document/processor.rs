@@ -17,16 +17,19 @@ use cpq_runtime::outbound::{Cause, Outbound};
 use cpq_runtime::processor::{AfterCommit, Delivery, Processor, StepError};
 use cpq_state_stores::reference::ReferenceCache;
 use cpq_state_stores::workflow::{self, Duty};
-use cpq_state_stores::{Db, StoreError, Tx, transitions};
+use cpq_state_stores::{Db, StoreError, Tx, parked, transitions};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use std::time::Duration;
 use time::OffsetDateTime;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
+use tracing::{error, warn};
 
 /// The name under which the worker is woken.
 pub const WAKE: &str = "document";
+/// The consumer's name, under which impossible requests are parked.
+const CONSUMER: &str = "document";
 const KIND: &str = "RENDER_ARTIFACT";
 const SENDER: &str = "cpq-streams/document";
 /// Duties taken at once.
@@ -37,6 +40,9 @@ const LEASE: Duration = Duration::from_secs(60);
 const SWEEP: Duration = Duration::from_secs(1);
 /// Longest pause between attempts.
 const MAX_PAUSE_SECONDS: f64 = 60.0;
+/// A request that the database refuses is tried so often before it is parked: a refusal may come from something
+/// that is being mended.
+const MAX_REFUSALS: i32 = 3;
 
 /// The consumer of requests to render.
 #[derive(Default)]
@@ -54,7 +60,7 @@ struct Request {
 #[async_trait]
 impl Processor for Documents {
     fn consumer(&self) -> &'static str {
-        "document"
+        CONSUMER
     }
     fn topics(&self) -> &'static [&'static str] {
         &[topics::WORKFLOW_COMMANDS]
@@ -96,8 +102,22 @@ enum Failure {
     ObjectStore(#[from] object_store::Error),
     #[error("rendering: {0}")]
     Render(#[from] RenderError),
+    /// Somebody has to add something first.
+    #[error("{0}")]
+    NotYet(String),
     #[error("{0}")]
     Impossible(String),
+}
+
+impl Failure {
+    /// Whether trying again cannot help, as far as can be told after so many attempts.
+    fn is_permanent(&self, attempts: i32) -> bool {
+        match self {
+            Self::Store(StoreError::Corrupt(_)) | Self::Render(_) | Self::Impossible(_) => true,
+            Self::Store(error) => !error.is_transient() && attempts >= MAX_REFUSALS,
+            Self::ObjectStore(_) | Self::NotYet(_) => false,
+        }
+    }
 }
 
 /// The loop that renders, stores and reports.
@@ -110,13 +130,14 @@ pub struct Renderer {
 }
 
 impl Renderer {
-    /// Works until it is told to stop. What fails is put off and tried again, with growing pauses.
+    /// Works until it is told to stop. What fails is put off and tried again, with growing pauses; what can never
+    /// succeed is parked.
     pub async fn run(self, stop: CancellationToken) {
         while !stop.is_cancelled() {
             match self.round().await {
                 Ok(count) if count == BATCH as usize => continue,
                 Ok(_) => {}
-                Err(error) => tracing::warn!(%error, "documents wait for the database"),
+                Err(error) => warn!(%error, "documents wait for the database"),
             }
             tokio::select! {
                 () = stop.cancelled() => {}
@@ -128,19 +149,43 @@ impl Renderer {
 
     async fn round(&self) -> Result<usize, StoreError> {
         let mut tx = self.db.begin_system().await?;
-        let due = workflow::claim_duties(&mut tx, &[KIND], LEASE.as_secs_f64(), BATCH).await?;
+        let due = workflow::claim_duties(&mut tx, &[KIND], Some(CONSUMER), LEASE.as_secs_f64(), BATCH).await?;
         tx.commit().await?;
         for duty in &due {
             if let Err(error) = self.one(duty).await {
                 metrics::counter!("cpq_documents_failed_total").increment(1);
-                tracing::error!(tenant_id = duty.tenant_id, business_key = duty.business_key, attempts = duty.attempts, %error, "artifact not made");
-                let mut tx = self.db.begin_system().await?;
-                let pause = 2_f64.powi(duty.attempts.min(6)).min(MAX_PAUSE_SECONDS);
-                workflow::put_off_duty(&mut tx, duty, &error.to_string(), pause).await?;
-                tx.commit().await?;
+                self.failed(duty, &error).await?;
             }
         }
         Ok(due.len())
+    }
+
+    /// Puts the request off, or parks its key: an artifact's key has this request alone, and nothing waits behind
+    /// it. Once the key is let go, the request is tried again.
+    async fn failed(&self, duty: &Duty, error: &Failure) -> Result<(), StoreError> {
+        let (tenant, key, cause) = (duty.tenant_id.as_str(), duty.business_key.as_str(), error.to_string());
+        let attempts = duty.attempts;
+        let permanent = error.is_permanent(attempts);
+        let mut tx = self.db.begin_system().await?;
+        let pause = if permanent { 0.0 } else { 2_f64.powi(attempts.min(6)).min(MAX_PAUSE_SECONDS) };
+        workflow::put_off_duty(&mut tx, duty, &cause, pause).await?;
+        if permanent {
+            parked::park_key(&mut tx, CONSUMER, topics::WORKFLOW_COMMANDS, key, Some(tenant), &cause).await?;
+        }
+        tx.commit().await?;
+        if permanent {
+            metrics::counter!("cpq_consumer_parked_total", "consumer" => CONSUMER).increment(1);
+            error!(
+                tenant_id = tenant,
+                business_key = key,
+                attempts,
+                cause,
+                "key parked: its artifact can never be made"
+            );
+        } else {
+            warn!(tenant_id = tenant, business_key = key, attempts, cause, "artifact not made yet");
+        }
+        Ok(())
     }
 
     async fn one(&self, duty: &Duty) -> Result<(), Failure> {
@@ -174,7 +219,7 @@ impl Renderer {
         let tenants = self.cache.tenants(&mut tx, std::slice::from_ref(tenant)).await?;
         tx.commit().await?;
         let name = tenants.get(tenant).map(|t| t.tenant.name.clone());
-        let name = name.ok_or_else(|| Failure::Impossible(format!("tenant {tenant} has no reference data")))?;
+        let name = name.ok_or_else(|| Failure::NotYet(format!("tenant {tenant} has no reference data")))?;
         let input = render_input(&quote, &name, request).ok_or_else(|| {
             Failure::Impossible(format!("{} has no price at revision {}", quote.quote_id, quote.revision))
         })?;
