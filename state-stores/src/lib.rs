@@ -25,6 +25,7 @@ pub mod rate_limit;
 pub mod reads;
 pub mod reference;
 pub mod schemas;
+pub mod timers;
 pub mod transitions;
 pub mod views;
 pub mod workflow;

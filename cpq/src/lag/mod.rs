@@ -36,6 +36,7 @@ struct Report {
     outbox_pending: i64,
     outbox_oldest_seconds: f64,
     deferred_commands: Waiting,
+    due_timers: Waiting,
     unstarted_processes: Waiting,
     parked_keys: usize,
     max_seconds: u32,
@@ -53,6 +54,7 @@ impl Report {
         };
         late("the outbox has been waiting", self.outbox_oldest_seconds);
         late("a deferred command has been waiting", self.deferred_commands.oldest_seconds);
+        late("a quote's end of validity has been waiting", self.due_timers.oldest_seconds);
         late("a process has been waiting for its start", self.unstarted_processes.oldest_seconds);
         if self.parked_keys > 0 {
             found.push(format!("{} keys are parked (`cpq dlq list`)", self.parked_keys));
@@ -67,12 +69,13 @@ pub async fn run(args: &LagArgs, stack: &Stack, paint: Paint) -> Result<Answer, 
     let asked =
         tokio::task::spawn_blocking(move || partitions::measure(&Reader::connect(&brokers)?, expected(stored)?));
     let partitions = asked.await.map_err(Failure::because("the question to Kafka was cut off"))??;
-    let (outbox, deferred_commands, unstarted_processes, parked_keys) = waits;
+    let (outbox, deferred_commands, due_timers, unstarted_processes, parked_keys) = waits;
     let mut report = Report {
         partitions,
         outbox_pending: outbox.rows,
         outbox_oldest_seconds: outbox.oldest_seconds,
         deferred_commands,
+        due_timers,
         unstarted_processes,
         parked_keys,
         max_seconds: args.max_seconds,
@@ -84,17 +87,18 @@ pub async fn run(args: &LagArgs, stack: &Stack, paint: Paint) -> Result<Answer, 
     Ok(Answer::new(&report, text(&report, &findings, paint))?.finding_if(!findings.is_empty()))
 }
 
-type Waits = (Backlog, Waiting, Waiting, usize);
+type Waits = (Backlog, Waiting, Waiting, Waiting, usize);
 
 async fn read_store(db: &Db) -> Result<(Vec<ConsumerPosition>, Waits), Failure> {
     let mut tx = db.begin_system().await?;
     let positions = backlog::positions(&mut tx).await?;
     let outbox = outbox::backlog(&mut tx).await?;
     let deferred = backlog::deferred_commands(&mut tx).await?;
+    let timers = backlog::due_timers(&mut tx).await?;
     let unstarted = backlog::unstarted_instances(&mut tx).await?;
     let parked = parked::keys(&mut tx, None, None).await?.len();
     tx.commit().await?;
-    Ok((positions, (outbox, deferred, unstarted, parked)))
+    Ok((positions, (outbox, deferred, timers, unstarted, parked)))
 }
 
 /// Every partition that a consumer of `topics.yaml` should be reading, with its position if it has one.
@@ -147,6 +151,7 @@ fn text(report: &Report, findings: &[String], paint: Paint) -> String {
     };
     wait(format!("outbox rows{more}"), report.outbox_pending, report.outbox_oldest_seconds);
     wait("deferred commands".to_owned(), report.deferred_commands.count, report.deferred_commands.oldest_seconds);
+    wait("quotes to expire".to_owned(), report.due_timers.count, report.due_timers.oldest_seconds);
     let unstarted = report.unstarted_processes;
     wait("processes not started".to_owned(), unstarted.count, unstarted.oldest_seconds);
     wait("parked keys".to_owned(), report.parked_keys as i64, 0.0);

@@ -52,6 +52,17 @@ pub async fn deferred_commands(tx: &mut Tx) -> Result<Waiting, StoreError> {
     Ok(row)
 }
 
+/// Ends of quotes' validity that have come and are not told to the quotes yet.
+pub async fn due_timers(tx: &mut Tx) -> Result<Waiting, StoreError> {
+    let row = sqlx::query_as(
+        "select count(*) as count, coalesce(extract(epoch from clock_timestamp() - min(due_at)), 0)::float8 as oldest_seconds \
+         from cpq.quote_timer where due_at <= clock_timestamp()",
+    )
+    .fetch_one(tx.connection())
+    .await?;
+    Ok(row)
+}
+
 /// Processes that were asked for and have not started.
 pub async fn unstarted_instances(tx: &mut Tx) -> Result<Waiting, StoreError> {
     let row = sqlx::query_as(

@@ -25,7 +25,12 @@ pub static BODY: Object = Object {
             "1",
             "Months that recurring charges are committed for.",
         ),
-        Field::optional("validUntil", Kind::Instant, "The quote ends before this instant."),
+        Field::optional(
+            "validUntil",
+            Kind::Instant,
+            "The quote ends before this instant: from then on every command is answered QUOTE_EXPIRED, and the status \
+             becomes EXPIRED by itself, unless the quote was accepted or withdrawn before.",
+        ),
         Field::with_default("priceListId", ID, "\"standard\"", "The price list that it is priced from."),
         Field::optional("externalReference", NAME, "The client's own name for it."),
     ],

@@ -15,3 +15,4 @@ pub mod list;
 pub mod price_preview;
 pub mod price_trace;
 pub mod pricing;
+pub mod withdrawal;
