@@ -76,7 +76,8 @@ fn shelf(dice: &mut Dice) -> Shelf {
     let mut offerings: Vec<Offering> = (0..count)
         .map(|i| Offering {
             id: format!("offering-{i}"),
-            segment: dice.chance(10).then(|| dice.pick(&SEGMENTS)),
+            // The first is for everybody, so that everybody finds something.
+            segment: (i > 0 && dice.chance(12)).then(|| dice.pick(&SEGMENTS)),
             versions: versions(dice),
             children: Vec::new(),
         })

@@ -22,8 +22,17 @@ impl Dice {
         self.0.random_range(low..=high)
     }
 
+    /// A place in a list of that length.
+    pub fn index(&mut self, length: usize) -> usize {
+        self.0.random_range(0..length)
+    }
+
+    pub fn choose<'a, T>(&mut self, choices: &'a [T]) -> &'a T {
+        &choices[self.index(choices.len())]
+    }
+
     pub fn pick<T: Copy>(&mut self, choices: &[T]) -> T {
-        choices[self.0.random_range(0..choices.len())]
+        *self.choose(choices)
     }
 
     /// One of the choices, each as often as its weight says.

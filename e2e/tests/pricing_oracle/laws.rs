@@ -1,7 +1,7 @@
 //! What holds of every price by itself, and of two prices of nearly the same quote.
 
 use crate::product::{Asked, Shop};
-use cpq_domain::money::{Amount, Percent};
+use cpq_domain::money::{Amount, MAX_SCALE, Percent};
 use cpq_domain::pricing::{Discount, POLICY_VERSION, Price, PriceKind, PriceLine, PriceTrace, replay};
 use rust_decimal::Decimal;
 
@@ -51,17 +51,18 @@ pub fn of_neighbours(shop: &Shop, asked: &Asked, price: &Price, broken: &mut Bro
     broken.unless(same, "the order of lines does not matter");
 
     let mut less = asked.clone();
-    let more_off =
-        |given: Percent| Percent(given.0 + (Decimal::ONE_HUNDRED - given.0) / Decimal::TWO).0.trunc_with_scale(6);
     let given = less.request.quote_discount.take().map(|discount| discount.percent).unwrap_or_default();
-    less.request.quote_discount = Some(Discount { percent: Percent(more_off(given)), reason_code: "MORE".to_owned() });
+    less.request.quote_discount = Some(Discount { percent: more(given), reason_code: "MORE".to_owned() });
     broken.unless(is_no_dearer(shop, &less, price), "more off the quote never raises a price");
 
     let mut less = asked.clone();
-    for discount in &mut less.request.line_discounts {
-        discount.percent = Percent(more_off(discount.percent));
-    }
+    less.request.line_discounts.iter_mut().for_each(|discount| discount.percent = more(discount.percent));
     broken.unless(is_no_dearer(shop, &less, price), "more off a line never raises a price");
+}
+
+/// Half of what is left goes, too.
+fn more(percent: Percent) -> Percent {
+    Percent(((percent.0 + Decimal::ONE_HUNDRED) / Decimal::TWO).trunc_with_scale(MAX_SCALE))
 }
 
 /// What cannot be priced, as its margin no longer fits, is not dearer.

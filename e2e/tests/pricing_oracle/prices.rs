@@ -89,7 +89,7 @@ fn special(dice: &mut Dice, place: &Place) -> Value {
     }
     let mut declared = place.offering.declared();
     if dice.chance(25) {
-        let version = &place.offering.versions[dice.between(0, place.offering.versions.len() as i64 - 1) as usize];
+        let version = dice.choose(&place.offering.versions);
         price["offeringVersion"] = json!(version.name);
         declared = version.characteristics.iter().map(|one| (one.name, one.kind)).collect();
     }
@@ -130,11 +130,11 @@ fn adjustment(dice: &mut Dice, shelf: &Shelf, i: usize) -> Value {
     let mut to_what = Map::new();
     let mut declared: Vec<_> = shelf.offerings.iter().flat_map(Offering::declared).collect();
     if dice.chance(50) {
-        let offering = &shelf.offerings[dice.between(0, shelf.offerings.len() as i64 - 1) as usize];
+        let offering = dice.choose(&shelf.offerings);
         to_what.insert("offeringId".to_owned(), json!(offering.id));
         declared = offering.declared();
         if dice.chance(30) {
-            let version = &offering.versions[dice.between(0, offering.versions.len() as i64 - 1) as usize];
+            let version = dice.choose(&offering.versions);
             to_what.insert("offeringVersion".to_owned(), json!(version.name));
             declared = version.characteristics.iter().map(|one| (one.name, one.kind)).collect();
         }

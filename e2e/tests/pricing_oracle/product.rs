@@ -97,14 +97,14 @@ impl Shop {
     }
 }
 
-/// What the product says, in the oracle's words: `{"price"}`, or `{"faults"}` with what each lacks.
+/// What the product says, for `oracle::agrees` and for people.
 pub fn shown(priced: &Priced) -> Value {
     match priced {
         Ok((price, _)) => json!({"price": price}),
         Err(rejection) => {
-            let faults: Vec<Value> =
+            let errors: Vec<Value> =
                 rejection.errors.iter().map(|error| json!({"pointer": error.pointer, "code": error.code})).collect();
-            json!({"errorCode": rejection.code, "errors": faults})
+            json!({"errorCode": rejection.code, "errors": errors})
         }
     }
 }

@@ -12,51 +12,47 @@ use serde_json::{Map, Value, json};
 const LINES: usize = 8;
 
 pub fn random(dice: &mut Dice, shelf: &Shelf, id: usize) -> Value {
-    let customer = &shelf.customers[dice.between(0, shelf.customers.len() as i64 - 1) as usize];
-    let mut basket = Basket { dice, shelf, customer, lines: Vec::new() };
-    while basket.lines.is_empty() || basket.dice.chance(35) && basket.lines.len() < LINES {
-        let root = basket.dice.between(0, shelf.offerings.len() as i64 - 1) as usize;
-        if shelf.offerings[root].is_seen_by(customer) {
-            basket.put(root, None, true);
-        }
-    }
-    let lines = basket.lines;
+    let customer = dice.choose(&shelf.customers);
+    let lines = lines(dice, shelf, customer);
     let (currency, minor) = dice.pick(&shelf.currencies);
     let term = match dice.between(0, 19) {
         0 => i64::from(u32::MAX),
         1 => dice.between(1, 1_000_000),
         _ => dice.pick(&TERMS),
     };
+    let at = calendar::pricing_date(dice);
     let mut quote = json!({
         "id": id, "customerAccountId": customer.id, "priceListId": dice.pick(&PRICE_LISTS), "currency": currency,
-        "termMonths": term, "configuredAt": written(dice, CONFIGURED_AT), "lines": lines,
+        "termMonths": term, "configuredAt": written(dice, CONFIGURED_AT), "pricingDate": written(dice, at), "lines": lines,
     });
-    let at = calendar::pricing_date(dice);
-    quote["pricingDate"] = json!(written(dice, at));
     if dice.chance(45) {
         quote["quoteDiscount"] = json!({"percent": percent(dice), "reasonCode": "QUOTE"});
     }
-    let numbers: Vec<&str> = lines.iter().filter_map(|line| line["lineNumber"].as_str()).collect();
-    let discounts: Vec<Value> = numbers
-        .iter()
-        .filter_map(|number| {
-            let given = dice.chance(25);
-            given.then(|| json!({"lineNumber": number, "percent": percent(dice), "reasonCode": "LINE"}))
-        })
-        .collect();
-    let overrides: Vec<Value> = numbers
-        .iter()
-        .filter_map(|number| {
-            let given = dice.chance(4);
-            given.then(|| {
-                json!({"lineNumber": number, "kind": dice.pick(&KINDS[..2]), "unitAmount": unit_amount(dice, minor),
-                    "reasonCode": "OVERRIDE"})
-            })
-        })
-        .collect();
+    let (mut discounts, mut overrides) = (Vec::new(), Vec::new());
+    for number in lines.iter().map(|line| &line["lineNumber"]) {
+        if dice.chance(25) {
+            discounts.push(json!({"lineNumber": number, "percent": percent(dice), "reasonCode": "LINE"}));
+        }
+        // USAGE rates are not overridden.
+        if dice.chance(4) {
+            overrides.push(json!({"lineNumber": number, "kind": dice.pick(&KINDS[..2]),
+                "unitAmount": unit_amount(dice, minor), "reasonCode": "OVERRIDE"}));
+        }
+    }
     quote["lineDiscounts"] = json!(discounts);
     quote["lineOverrides"] = json!(overrides);
     quote
+}
+
+fn lines(dice: &mut Dice, shelf: &Shelf, customer: &Customer) -> Vec<Value> {
+    let mut basket = Basket { dice, shelf, customer, lines: Vec::new() };
+    while basket.lines.is_empty() || basket.dice.chance(35) && basket.lines.len() < LINES {
+        let root = basket.dice.index(shelf.offerings.len());
+        if shelf.offerings[root].is_seen_by(customer) {
+            basket.put(root, None, true);
+        }
+    }
+    basket.lines
 }
 
 struct Basket<'a> {

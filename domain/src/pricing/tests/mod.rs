@@ -1,5 +1,6 @@
 //! Prices: by rule, by property, replayed from their traces, and refused. Here is the deal that they vary.
 
+mod edges;
 mod faults;
 mod properties;
 mod reference_data;
