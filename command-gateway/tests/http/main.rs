@@ -16,3 +16,4 @@ mod quotes;
 mod support;
 mod system;
 mod tasks;
+mod withdrawal;

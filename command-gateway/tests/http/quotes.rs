@@ -52,7 +52,7 @@ fn the_wait_ends_with_the_decision() {
         assert_eq!(answer.header("etag"), Some("\"1\""));
         assert_eq!(answer.header("idempotency-replayed"), None);
         assert_eq!(answer.body["status"], "DRAFT");
-        assert_eq!(answer.body["allowedActions"], json!(["configureQuote"]));
+        assert_eq!(answer.body["allowedActions"], json!(["configureQuote", "withdrawQuote"]));
         let quote = answer.body["quoteId"].as_str().unwrap();
         let read = world.request("GET", &format!("/quotes/{quote}")).token(&world.sales()).send().await;
         assert_eq!((read.status, &read.body), (200, &answer.body), "reading one's writes");
