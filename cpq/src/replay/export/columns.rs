@@ -96,7 +96,7 @@ impl Columns {
 /// Adds the fields of a record that are not columns yet.
 fn spread(record: &RecordType, kind: Kind, path: &[String], columns: &mut Vec<Column>) {
     for field in &record.fields {
-        let path = [path, &[field.name.clone()]].concat();
+        let path = [path, std::slice::from_ref(&field.name)].concat();
         let form = match optional(&field.ty) {
             _ if kind != Kind::State && path[0] == PAYLOAD => Form::Json,
             Type::Record(nested) => {
@@ -187,7 +187,7 @@ mod tests {
     fn every_topic_has_columns() {
         for topic in topics::load().unwrap() {
             let columns = columns(&topic.name);
-            assert_eq!(columns.fields.is_empty(), false, "{}", topic.name);
+            assert!(!columns.fields.is_empty(), "{}", topic.name);
         }
     }
 
