@@ -13,7 +13,7 @@ use cpq_domain::quote::QuoteCommand;
 use cpq_domain::workflow::WorkflowEvent;
 use cpq_runtime::outbound::{Cause, Outbound};
 use cpq_runtime::wake;
-use cpq_state_stores::decisions::{self, TransitionRow};
+use cpq_state_stores::decisions::{self, Records, TransitionRow};
 use cpq_state_stores::workflow::{self, Hold};
 use cpq_state_stores::{StoreError, Tx};
 use serde_json::json;
@@ -114,8 +114,8 @@ impl Work<'_> {
             causation_id: Some(cause.to_owned()),
             actor: Claims::system(SENDER).actor(),
         };
-        let transition = transition(process, &envelope, &event);
-        decisions::insert_transitions(&mut self.tx, &[transition]).await?;
+        let transitions = vec![transition(process, &envelope, &event)];
+        decisions::append(&mut self.tx, &Records { transitions, ..Records::default() }).await?;
         let traceparent = process.traceparent.as_deref();
         self.outbound.event(topics::WORKFLOW_EVENTS, &envelope, &Event::Workflow(event), traceparent)?;
         Ok(true)

@@ -1,7 +1,7 @@
 //! Who operates, and the audit entry of what an operator changed.
 
 use crate::Failure;
-use cpq_state_stores::decisions::{AuditEntry, append_audit};
+use cpq_state_stores::decisions::{AuditEntry, Records, append};
 use cpq_state_stores::{StoreError, Tx};
 use serde_json::json;
 use time::OffsetDateTime;
@@ -45,5 +45,5 @@ pub async fn record(tx: &mut Tx, act: &Act<'_>, detail: &str) -> Result<(), Fail
         detail: Some(detail.to_owned()),
         recorded_at: OffsetDateTime::now_utc(),
     };
-    append_audit(tx, &[entry]).await.map_err(|error: StoreError| error.into())
+    append(tx, &Records { audit: vec![entry], ..Records::default() }).await.map_err(|error: StoreError| error.into())
 }

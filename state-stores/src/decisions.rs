@@ -1,12 +1,13 @@
 //! What a decision leaves besides the aggregate itself: the outcome of the command, the transitions, the
 //! audit entries, deferred commands, and the commands that follow. All written as sets.
 
-use crate::aggregates::AggregateKey;
+use crate::aggregates::{AggregateKey, Heads};
 use crate::{StoreError, Tx};
 use cpq_domain::ids::TenantId;
+use serde::de::DeserializeOwned;
 use serde_json::json;
 use sha2::{Digest, Sha256};
-use sqlx::Row;
+use sqlx::{Row, types::Json};
 use std::collections::{HashMap, HashSet};
 use time::OffsetDateTime;
 
@@ -87,17 +88,78 @@ pub struct Deferred {
     pub command_id: String,
 }
 
-/// Which of these commands have an outcome, or are deferred, already: a repeat of them changes nothing.
-pub async fn decided_before(tx: &mut Tx, command_ids: &[&str]) -> Result<HashSet<String>, StoreError> {
-    let rows = sqlx::query(
-        "select command_id from cpq.command_outcome where command_id = any($1) and tenant_id = any(cpq.tenants()) \
-         union all select command_id from cpq.deferred_command where command_id = any($1) and tenant_id = any(cpq.tenants())",
-    )
+/// What is known before a batch is decided.
+pub struct Recalled<S> {
+    /// Commands of the batch that have an outcome, or are deferred, already: a repeat of them changes nothing.
+    pub decided: HashSet<String>,
+    /// The states of those aggregates that exist.
+    pub states: HashMap<AggregateKey, S>,
+    /// The heads of their audit chains.
+    pub audit_heads: AuditHeads,
+}
+
+/// What is known of these commands and of the aggregates that they are sent to, in one statement.
+pub async fn recall<S: DeserializeOwned>(
+    tx: &mut Tx,
+    heads: Heads,
+    command_ids: &[&str],
+    keys: &[AggregateKey],
+) -> Result<Recalled<S>, StoreError> {
+    let rows = sqlx::query(match heads {
+        Heads::Quotes => RECALL_QUOTES,
+        Heads::Orders => RECALL_ORDERS,
+    })
     .bind(command_ids)
+    .bind(keys.iter().map(|(tenant, _)| tenant.as_str()).collect::<Vec<_>>())
+    .bind(keys.iter().map(|(_, id)| id.as_str()).collect::<Vec<_>>())
     .fetch_all(tx.connection())
     .await?;
-    rows.into_iter().map(|row| Ok(row.try_get(0)?)).collect()
+    let mut recalled = Recalled { decided: HashSet::new(), states: HashMap::new(), audit_heads: AuditHeads::default() };
+    for row in rows {
+        let (what, tenant, id): (i32, String, String) = (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
+        match what {
+            DECIDED => {
+                recalled.decided.insert(id);
+            }
+            STATE => {
+                let Json(state): Json<S> =
+                    row.try_get(3).map_err(|e| StoreError::corrupt(&format!("state of {id}"), e))?;
+                recalled.states.insert((TenantId::new(tenant), id), state);
+            }
+            _ => {
+                recalled.audit_heads.0.insert((tenant, id), (row.try_get(4)?, row.try_get(5)?));
+            }
+        }
+    }
+    Ok(recalled)
 }
+
+/// What a recalled row is; any other is the head of an audit chain.
+const DECIDED: i32 = 1;
+const STATE: i32 = 2;
+
+macro_rules! recall {
+    ($table:literal, $id:literal) => {
+        concat!(
+            "select 1, tenant_id, command_id, null::jsonb, null::bigint, null::text from cpq.command_outcome \
+               where command_id = any($1) and tenant_id = any(cpq.tenants()) \
+             union all select 1, tenant_id, command_id, null, null, null from cpq.deferred_command \
+               where command_id = any($1) and tenant_id = any(cpq.tenants()) \
+             union all select 2, a.tenant_id, a.",
+            $id,
+            ", a.state, null, null from ",
+            $table,
+            " a where (a.tenant_id, a.",
+            $id,
+            ") in (select * from unnest($2::text[], $3::text[])) \
+             union all select 3, k.t, k.a, null, last.entry, last.entry_hash from unnest($2::text[], $3::text[]) as k(t, a), \
+               lateral (select entry, entry_hash from cpq.audit where tenant_id = k.t and aggregate_id = k.a \
+                 order by entry desc limit 1) last"
+        )
+    };
+}
+const RECALL_QUOTES: &str = recall!("cpq.quote", "quote_id");
+const RECALL_ORDERS: &str = recall!("cpq.orders", "order_id");
 
 /// The commands that wait for these subjects.
 pub async fn load_deferred(tx: &mut Tx, subjects: &[(AggregateKey, String)]) -> Result<Vec<Deferred>, StoreError> {
@@ -190,111 +252,123 @@ pub async fn insert_commands(tx: &mut Tx, rows: &[InternalCommand]) -> Result<Ha
     Ok(rows.iter().filter(|r| !inserted.contains(&r.command_id)).map(|r| r.command_id.clone()).collect())
 }
 
-pub async fn insert_outcomes(tx: &mut Tx, rows: &[OutcomeRow]) -> Result<(), StoreError> {
-    if rows.is_empty() {
-        return Ok(());
-    }
-    sqlx::query(
-        "insert into cpq.command_outcome (tenant_id, command_id, status, aggregate_type, aggregate_id, aggregate_revision, \
-           aggregate_sequence, applied, rejection, decided_at) \
-         select t, c, case when r is null then 'APPLIED' else 'REJECTED' end, at, ai, rev, seq, a::jsonb, r::jsonb, d \
-         from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::int4[], $6::int8[], $7::text[], $8::text[], $9::timestamptz[]) \
-           as u(t, c, at, ai, rev, seq, a, r, d)",
-    )
-    .bind(rows.iter().map(|r| r.tenant_id.as_str()).collect::<Vec<_>>())
-    .bind(rows.iter().map(|r| r.command_id.as_str()).collect::<Vec<_>>())
-    .bind(rows.iter().map(|r| r.aggregate_type).collect::<Vec<_>>())
-    .bind(rows.iter().map(|r| r.aggregate_id.as_str()).collect::<Vec<_>>())
-    .bind(rows.iter().map(|r| r.aggregate_revision.map(|v| v as i32)).collect::<Vec<_>>())
-    .bind(rows.iter().map(|r| r.aggregate_sequence.map(|v| v as i64)).collect::<Vec<_>>())
-    .bind(rows.iter().map(|r| r.applied.as_deref()).collect::<Vec<_>>())
-    .bind(rows.iter().map(|r| r.rejection.as_deref()).collect::<Vec<_>>())
-    .bind(rows.iter().map(|r| r.decided_at).collect::<Vec<_>>())
-    .execute(tx.connection())
-    .await?;
-    Ok(())
-}
-
-pub async fn insert_transitions(tx: &mut Tx, rows: &[TransitionRow]) -> Result<(), StoreError> {
-    if rows.is_empty() {
-        return Ok(());
-    }
-    sqlx::query(
-        "insert into cpq.transition_log (tenant_id, aggregate_type, aggregate_id, aggregate_sequence, aggregate_revision, event_id, \
-           event_type, from_status, to_status, actor_id, actor_type, correlation_id, causation_id, payload, occurred_at) \
-         select t, at, ai, s, r, e, et, fs, ts, ac, act, co, ca, p::jsonb, o from unnest($1::text[], $2::text[], $3::text[], $4::int8[], \
-           $5::int4[], $6::text[], $7::text[], $8::text[], $9::text[], $10::text[], $11::text[], $12::text[], $13::text[], $14::text[], \
-           $15::timestamptz[]) as u(t, at, ai, s, r, e, et, fs, ts, ac, act, co, ca, p, o)",
-    )
-    .bind(rows.iter().map(|r| r.tenant_id.as_str()).collect::<Vec<_>>())
-    .bind(rows.iter().map(|r| r.aggregate_type).collect::<Vec<_>>())
-    .bind(rows.iter().map(|r| r.aggregate_id.as_str()).collect::<Vec<_>>())
-    .bind(rows.iter().map(|r| r.aggregate_sequence as i64).collect::<Vec<_>>())
-    .bind(rows.iter().map(|r| r.aggregate_revision as i32).collect::<Vec<_>>())
-    .bind(rows.iter().map(|r| r.event_id.as_str()).collect::<Vec<_>>())
-    .bind(rows.iter().map(|r| r.event_type).collect::<Vec<_>>())
-    .bind(rows.iter().map(|r| r.from_status).collect::<Vec<_>>())
-    .bind(rows.iter().map(|r| r.to_status).collect::<Vec<_>>())
-    .bind(rows.iter().map(|r| r.actor_id.as_str()).collect::<Vec<_>>())
-    .bind(rows.iter().map(|r| r.actor_type).collect::<Vec<_>>())
-    .bind(rows.iter().map(|r| r.correlation_id.as_str()).collect::<Vec<_>>())
-    .bind(rows.iter().map(|r| r.causation_id.as_str()).collect::<Vec<_>>())
-    .bind(rows.iter().map(|r| r.payload.as_str()).collect::<Vec<_>>())
-    .bind(rows.iter().map(|r| r.occurred_at).collect::<Vec<_>>())
-    .execute(tx.connection())
-    .await?;
-    Ok(())
+/// What decisions leave behind, written together.
+#[derive(Default)]
+pub struct Records {
+    pub outcomes: Vec<OutcomeRow>,
+    pub transitions: Vec<TransitionRow>,
+    /// Appended to their aggregates' chains, in this order.
+    pub audit: Vec<AuditEntry>,
 }
 
 /// The hash before an aggregate's first audit entry.
 pub const AUDIT_GENESIS: &str = "genesis";
 
-/// Appends entries to their aggregates' chains, in order.
-pub async fn append_audit(tx: &mut Tx, entries: &[AuditEntry]) -> Result<(), StoreError> {
-    if entries.is_empty() {
-        return Ok(());
-    }
-    let mut heads = audit_heads(tx, entries).await?;
-    let mut chained = Vec::with_capacity(entries.len());
-    for entry in entries {
-        let head = heads
+/// Number and hash of the newest audit entry, by tenant and aggregate.
+#[derive(Default)]
+pub struct AuditHeads(HashMap<(String, String), (i64, String)>);
+
+/// An entry's place in its chain.
+struct Link {
+    number: i64,
+    previous: String,
+    hash: String,
+}
+
+impl AuditHeads {
+    fn append(&mut self, entry: &AuditEntry) -> Link {
+        let head = self
+            .0
             .entry((entry.tenant_id.clone(), entry.aggregate_id.clone()))
             .or_insert_with(|| (0, AUDIT_GENESIS.to_owned()));
         let number = head.0 + 1;
         let hash = audit_hash(entry, number, &head.1);
-        chained.push((number, std::mem::replace(&mut head.1, hash.clone()), hash));
+        let previous = std::mem::replace(&mut head.1, hash.clone());
         head.0 = number;
+        Link { number, previous, hash }
     }
-    sqlx::query(
-        "insert into cpq.audit (tenant_id, aggregate_id, entry, action, outcome, error_code, actor_id, actor_type, claims, command_id, \
-           correlation_id, detail, recorded_at, previous_hash, entry_hash) \
-         select t, a, n, ac, o, ec, ai, at, cl::jsonb, c, co, d, r, p, h from unnest($1::text[], $2::text[], $3::int8[], $4::text[], \
-           $5::text[], $6::text[], $7::text[], $8::text[], $9::text[], $10::text[], $11::text[], $12::text[], $13::timestamptz[], \
-           $14::text[], $15::text[]) as u(t, a, n, ac, o, ec, ai, at, cl, c, co, d, r, p, h)",
-    )
-    .bind(entries.iter().map(|e| e.tenant_id.as_str()).collect::<Vec<_>>())
-    .bind(entries.iter().map(|e| e.aggregate_id.as_str()).collect::<Vec<_>>())
-    .bind(chained.iter().map(|c| c.0).collect::<Vec<_>>())
-    .bind(entries.iter().map(|e| e.action).collect::<Vec<_>>())
-    .bind(entries.iter().map(|e| e.outcome).collect::<Vec<_>>())
-    .bind(entries.iter().map(|e| e.error_code).collect::<Vec<_>>())
-    .bind(entries.iter().map(|e| e.actor_id.as_str()).collect::<Vec<_>>())
-    .bind(entries.iter().map(|e| e.actor_type).collect::<Vec<_>>())
-    .bind(entries.iter().map(|e| e.claims.as_str()).collect::<Vec<_>>())
-    .bind(entries.iter().map(|e| e.command_id.as_str()).collect::<Vec<_>>())
-    .bind(entries.iter().map(|e| e.correlation_id.as_str()).collect::<Vec<_>>())
-    .bind(entries.iter().map(|e| e.detail.as_deref()).collect::<Vec<_>>())
-    .bind(entries.iter().map(|e| e.recorded_at).collect::<Vec<_>>())
-    .bind(chained.iter().map(|c| c.1.as_str()).collect::<Vec<_>>())
-    .bind(chained.iter().map(|c| c.2.as_str()).collect::<Vec<_>>())
-    .execute(tx.connection())
-    .await?;
+}
+
+const RECORD: &str = "with outcomes as ( \
+    insert into cpq.command_outcome (tenant_id, command_id, status, aggregate_type, aggregate_id, aggregate_revision, \
+      aggregate_sequence, applied, rejection, decided_at) \
+    select t, c, case when r is null then 'APPLIED' else 'REJECTED' end, at, ai, rev, seq, a::jsonb, r::jsonb, d \
+    from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::int4[], $6::int8[], $7::text[], $8::text[], $9::timestamptz[]) \
+      as u(t, c, at, ai, rev, seq, a, r, d)), \
+  transitions as ( \
+    insert into cpq.transition_log (tenant_id, aggregate_type, aggregate_id, aggregate_sequence, aggregate_revision, event_id, \
+      event_type, from_status, to_status, actor_id, actor_type, correlation_id, causation_id, payload, occurred_at) \
+    select t, at, ai, s, r, e, et, fs, ts, ac, act, co, ca, p::jsonb, o from unnest($10::text[], $11::text[], $12::text[], \
+      $13::int8[], $14::int4[], $15::text[], $16::text[], $17::text[], $18::text[], $19::text[], $20::text[], $21::text[], \
+      $22::text[], $23::text[], $24::timestamptz[]) as u(t, at, ai, s, r, e, et, fs, ts, ac, act, co, ca, p, o)) \
+  insert into cpq.audit (tenant_id, aggregate_id, entry, action, outcome, error_code, actor_id, actor_type, claims, command_id, \
+    correlation_id, detail, recorded_at, previous_hash, entry_hash) \
+  select t, a, n, ac, o, ec, ai, at, cl::jsonb, c, co, d, r, p, h from unnest($25::text[], $26::text[], $27::int8[], $28::text[], \
+    $29::text[], $30::text[], $31::text[], $32::text[], $33::text[], $34::text[], $35::text[], $36::text[], $37::timestamptz[], \
+    $38::text[], $39::text[]) as u(t, a, n, ac, o, ec, ai, at, cl, c, co, d, r, p, h)";
+
+/// Writes the records in one statement. The heads must be those of the chains as they are.
+pub async fn record(tx: &mut Tx, records: &Records, mut heads: AuditHeads) -> Result<(), StoreError> {
+    let Records { outcomes, transitions, audit } = records;
+    if outcomes.is_empty() && transitions.is_empty() && audit.is_empty() {
+        return Ok(());
+    }
+    let links: Vec<Link> = audit.iter().map(|entry| heads.append(entry)).collect();
+    sqlx::query(RECORD)
+        .bind(outcomes.iter().map(|r| r.tenant_id.as_str()).collect::<Vec<_>>())
+        .bind(outcomes.iter().map(|r| r.command_id.as_str()).collect::<Vec<_>>())
+        .bind(outcomes.iter().map(|r| r.aggregate_type).collect::<Vec<_>>())
+        .bind(outcomes.iter().map(|r| r.aggregate_id.as_str()).collect::<Vec<_>>())
+        .bind(outcomes.iter().map(|r| r.aggregate_revision.map(|v| v as i32)).collect::<Vec<_>>())
+        .bind(outcomes.iter().map(|r| r.aggregate_sequence.map(|v| v as i64)).collect::<Vec<_>>())
+        .bind(outcomes.iter().map(|r| r.applied.as_deref()).collect::<Vec<_>>())
+        .bind(outcomes.iter().map(|r| r.rejection.as_deref()).collect::<Vec<_>>())
+        .bind(outcomes.iter().map(|r| r.decided_at).collect::<Vec<_>>())
+        .bind(transitions.iter().map(|r| r.tenant_id.as_str()).collect::<Vec<_>>())
+        .bind(transitions.iter().map(|r| r.aggregate_type).collect::<Vec<_>>())
+        .bind(transitions.iter().map(|r| r.aggregate_id.as_str()).collect::<Vec<_>>())
+        .bind(transitions.iter().map(|r| r.aggregate_sequence as i64).collect::<Vec<_>>())
+        .bind(transitions.iter().map(|r| r.aggregate_revision as i32).collect::<Vec<_>>())
+        .bind(transitions.iter().map(|r| r.event_id.as_str()).collect::<Vec<_>>())
+        .bind(transitions.iter().map(|r| r.event_type).collect::<Vec<_>>())
+        .bind(transitions.iter().map(|r| r.from_status).collect::<Vec<_>>())
+        .bind(transitions.iter().map(|r| r.to_status).collect::<Vec<_>>())
+        .bind(transitions.iter().map(|r| r.actor_id.as_str()).collect::<Vec<_>>())
+        .bind(transitions.iter().map(|r| r.actor_type).collect::<Vec<_>>())
+        .bind(transitions.iter().map(|r| r.correlation_id.as_str()).collect::<Vec<_>>())
+        .bind(transitions.iter().map(|r| r.causation_id.as_str()).collect::<Vec<_>>())
+        .bind(transitions.iter().map(|r| r.payload.as_str()).collect::<Vec<_>>())
+        .bind(transitions.iter().map(|r| r.occurred_at).collect::<Vec<_>>())
+        .bind(audit.iter().map(|e| e.tenant_id.as_str()).collect::<Vec<_>>())
+        .bind(audit.iter().map(|e| e.aggregate_id.as_str()).collect::<Vec<_>>())
+        .bind(links.iter().map(|l| l.number).collect::<Vec<_>>())
+        .bind(audit.iter().map(|e| e.action).collect::<Vec<_>>())
+        .bind(audit.iter().map(|e| e.outcome).collect::<Vec<_>>())
+        .bind(audit.iter().map(|e| e.error_code).collect::<Vec<_>>())
+        .bind(audit.iter().map(|e| e.actor_id.as_str()).collect::<Vec<_>>())
+        .bind(audit.iter().map(|e| e.actor_type).collect::<Vec<_>>())
+        .bind(audit.iter().map(|e| e.claims.as_str()).collect::<Vec<_>>())
+        .bind(audit.iter().map(|e| e.command_id.as_str()).collect::<Vec<_>>())
+        .bind(audit.iter().map(|e| e.correlation_id.as_str()).collect::<Vec<_>>())
+        .bind(audit.iter().map(|e| e.detail.as_deref()).collect::<Vec<_>>())
+        .bind(audit.iter().map(|e| e.recorded_at).collect::<Vec<_>>())
+        .bind(links.iter().map(|l| l.previous.as_str()).collect::<Vec<_>>())
+        .bind(links.iter().map(|l| l.hash.as_str()).collect::<Vec<_>>())
+        .execute(tx.connection())
+        .await?;
     Ok(())
 }
 
-type AuditHeads = HashMap<(String, String), (i64, String)>;
+/// As [`record`], for whoever has not recalled the chains' heads.
+pub async fn append(tx: &mut Tx, records: &Records) -> Result<(), StoreError> {
+    let heads = audit_heads(tx, &records.audit).await?;
+    record(tx, records, heads).await
+}
 
 async fn audit_heads(tx: &mut Tx, entries: &[AuditEntry]) -> Result<AuditHeads, StoreError> {
+    if entries.is_empty() {
+        return Ok(AuditHeads::default());
+    }
     let keys: HashSet<(&str, &str)> = entries.iter().map(|e| (e.tenant_id.as_str(), e.aggregate_id.as_str())).collect();
     let rows = sqlx::query(
         "select k.t, k.a, last.entry, last.entry_hash from unnest($1::text[], $2::text[]) as k(t, a), \
@@ -304,7 +378,9 @@ async fn audit_heads(tx: &mut Tx, entries: &[AuditEntry]) -> Result<AuditHeads, 
     .bind(keys.iter().map(|k| k.1).collect::<Vec<_>>())
     .fetch_all(tx.connection())
     .await?;
-    rows.into_iter().map(|row| Ok(((row.try_get(0)?, row.try_get(1)?), (row.try_get(2)?, row.try_get(3)?)))).collect()
+    let heads =
+        rows.into_iter().map(|row| Ok(((row.try_get(0)?, row.try_get(1)?), (row.try_get(2)?, row.try_get(3)?))));
+    Ok(AuditHeads(heads.collect::<Result<_, StoreError>>()?))
 }
 
 /// SHA-256 over the previous hash and every column of the entry, as JSON with the keys in a fixed order.

@@ -1,79 +1,29 @@
-//! The immutable evidence rows of quotes and orders, and the order's token. Rows are handed over as JSON
-//! objects whose keys are the column names; one statement per table.
+//! The rows that belong to a transition of a quote or an order besides its head, and the order's token. Rows are
+//! handed over as JSON objects whose keys are the column names, and written together with their heads
+//! (`aggregates`).
 
 use crate::{StoreError, Tx};
 use cpq_domain::ids::{OrderId, StepId, TenantId};
 use serde_json::Value;
-use sqlx::{Row, types::Json};
-use std::collections::HashMap;
+use sqlx::Row;
+use std::collections::{BTreeMap, HashMap};
 
-/// A table whose rows are only ever added.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum EvidenceTable {
-    QuoteRevision,
-    QuoteLine,
-    QuotePriceResult,
-    QuoteApprovalDecision,
-    QuoteArtifact,
-    OrderLine,
-}
-
-impl EvidenceTable {
-    fn insert(self) -> &'static str {
-        match self {
-            Self::QuoteRevision => {
-                "insert into cpq.quote_revision select * from jsonb_populate_recordset(null::cpq.quote_revision, $1)"
-            }
-            Self::QuoteLine => {
-                "insert into cpq.quote_line select * from jsonb_populate_recordset(null::cpq.quote_line, $1)"
-            }
-            Self::QuotePriceResult => {
-                "insert into cpq.quote_price_result select * from jsonb_populate_recordset(null::cpq.quote_price_result, $1)"
-            }
-            Self::QuoteApprovalDecision => {
-                "insert into cpq.quote_approval_decision select * from jsonb_populate_recordset(null::cpq.quote_approval_decision, $1)"
-            }
-            Self::QuoteArtifact => {
-                "insert into cpq.quote_artifact select * from jsonb_populate_recordset(null::cpq.quote_artifact, $1)"
-            }
-            Self::OrderLine => {
-                "insert into cpq.order_line select * from jsonb_populate_recordset(null::cpq.order_line, $1)"
-            }
-        }
-    }
-}
-
-/// Rows by table, in the order of their foreign keys.
+/// Immutable rows of quotes, by table.
 #[derive(Default)]
-pub struct Evidence(std::collections::BTreeMap<EvidenceTable, Vec<Value>>);
-
-impl Evidence {
-    pub fn add(&mut self, table: EvidenceTable, row: Value) {
-        self.0.entry(table).or_default().push(row);
-    }
+pub struct QuoteEvidence {
+    pub revisions: Vec<Value>,
+    pub lines: Vec<Value>,
+    pub prices: Vec<Value>,
+    pub decisions: Vec<Value>,
+    pub artifacts: Vec<Value>,
 }
 
-/// Adds the rows. The heads they refer to must have been saved before.
-pub async fn insert(tx: &mut Tx, evidence: Evidence) -> Result<(), StoreError> {
-    for (table, rows) in evidence.0 {
-        sqlx::query(table.insert()).bind(Json(rows)).execute(tx.connection()).await?;
-    }
-    Ok(())
-}
-
-/// Opens and closes fallout cases: the newest row of a case wins.
-pub async fn upsert_fallout(tx: &mut Tx, rows: Vec<Value>) -> Result<(), StoreError> {
-    for row in rows {
-        sqlx::query(
-            "insert into cpq.fallout_case select * from jsonb_populate_record(null::cpq.fallout_case, $1) \
-             on conflict (tenant_id, fallout_id) do update set status = excluded.status, resolution = excluded.resolution, \
-               resolved_by = excluded.resolved_by, resolved_at = excluded.resolved_at",
-        )
-        .bind(Json(row))
-        .execute(tx.connection())
-        .await?;
-    }
-    Ok(())
+/// Rows of orders.
+#[derive(Default)]
+pub struct OrderEvidence {
+    pub lines: Vec<Value>,
+    /// Fallout cases by id: the newest row of each.
+    pub fallout: BTreeMap<String, Value>,
 }
 
 /// Who holds an order's token.

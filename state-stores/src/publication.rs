@@ -2,7 +2,7 @@
 //! That versions never change is `import`'s; that a catalog may be published was judged by the caller.
 
 use crate::commands::Scope;
-use crate::decisions::{AuditEntry, OutcomeRow, append_audit, insert_outcomes};
+use crate::decisions::{AuditEntry, OutcomeRow, Records, append};
 use crate::import::{CatalogRow, ImportError, publish_catalog, raise_version};
 use crate::{StoreError, Tx};
 use cpq_domain::command::{Applied, Claims};
@@ -123,7 +123,6 @@ async fn record(
         rejection: refused.map(|r| json("rejection", serde_json::to_string(r))).transpose()?,
         decided_at: now.into_inner(),
     };
-    insert_outcomes(tx, &[outcome]).await?;
     let entry = AuditEntry {
         tenant_id: publication.scope.tenant_id.to_string(),
         aggregate_id,
@@ -141,7 +140,7 @@ async fn record(
         )),
         recorded_at: now.into_inner(),
     };
-    append_audit(tx, &[entry]).await
+    append(tx, &Records { outcomes: vec![outcome], audit: vec![entry], ..Records::default() }).await
 }
 
 /// A published catalog version, without its content.

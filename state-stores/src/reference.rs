@@ -7,6 +7,7 @@ use cpq_domain::catalog::{Catalog, CatalogSource};
 use cpq_domain::ids::{ActorId, CustomerAccountId, TenantId};
 use cpq_domain::reference::{Approver, Customer, Tenant};
 use moka::sync::Cache;
+use sqlx::postgres::PgRow;
 use sqlx::{Row, types::Json};
 use std::{collections::HashMap, sync::Arc};
 use tokio::sync::OnceCell;
@@ -49,20 +50,33 @@ impl ReferenceCache {
         tx: &mut Tx,
         ids: &[TenantId],
     ) -> Result<HashMap<TenantId, TenantReference>, StoreError> {
-        let rows = sqlx::query(
-            "select tenant_id, document, version, catalog_version, approval_policy from cpq.tenant where tenant_id = any($1)",
-        )
-        .bind(ids.iter().map(TenantId::as_str).collect::<Vec<_>>())
-        .fetch_all(tx.connection())
-        .await?;
-        let mut tenants = HashMap::with_capacity(rows.len());
-        for row in rows {
-            let id = TenantId::new(row.try_get::<String, _>(0)?);
-            let Json(tenant): Json<Tenant> = row.try_get(1)?;
-            let policy = self.policy(&id, row.try_get(2)?, row.try_get(4)?)?;
-            tenants.insert(id, TenantReference { tenant, catalog_version: row.try_get(3)?, policy });
+        Ok(self.look_up(tx, &Wanted { tenants: ids, ..Wanted::default() }).await?.tenants)
+    }
+
+    /// Whatever exists of what is wanted, in one statement.
+    pub async fn look_up(&self, tx: &mut Tx, wanted: &Wanted<'_>) -> Result<Found, StoreError> {
+        let mut found = Found::default();
+        for row in look_up(tx, wanted).await? {
+            let tenant = TenantId::new(row.try_get::<String, _>(1)?);
+            match row.try_get::<i32, _>(0)? {
+                TENANT => {
+                    let Json(document): Json<Tenant> = row.try_get(3)?;
+                    let policy = self.policy(&tenant, row.try_get(4)?, row.try_get(6)?)?;
+                    let catalog_version = row.try_get(5)?;
+                    found.tenants.insert(tenant, TenantReference { tenant: document, catalog_version, policy });
+                }
+                CUSTOMER => {
+                    let Json(customer): Json<Customer> = row.try_get(3)?;
+                    found.customers.insert((tenant, customer.customer_account_id.clone()), customer);
+                }
+                _ => {
+                    let key = (tenant, ActorId::new(row.try_get::<String, _>(2)?));
+                    let Json(approver): Json<Approver> = row.try_get(3)?;
+                    found.approvers.entry(key).or_default().push(approver);
+                }
+            }
         }
-        Ok(tenants)
+        Ok(found)
     }
 
     fn policy(&self, tenant: &TenantId, version: i64, dmn: Option<String>) -> Result<Arc<ApprovalPolicy>, StoreError> {
@@ -129,58 +143,66 @@ async fn compiled(tx: &mut Tx, tenant: &TenantId, version: &str) -> Result<Arc<C
     }
 }
 
+/// What is asked for.
+#[derive(Default)]
+pub struct Wanted<'a> {
+    pub tenants: &'a [TenantId],
+    pub customers: &'a [(TenantId, CustomerAccountId)],
+    pub approvers: &'a [(TenantId, ActorId)],
+}
+
+/// What exists of it.
+#[derive(Default)]
+pub struct Found {
+    pub tenants: HashMap<TenantId, TenantReference>,
+    pub customers: HashMap<(TenantId, CustomerAccountId), Customer>,
+    /// Every authority that an actor holds, valid now or not.
+    pub approvers: HashMap<(TenantId, ActorId), Vec<Approver>>,
+}
+
+/// What a row of [`LOOK_UP`] is; any other is an approver's authority.
+const TENANT: i32 = 1;
+const CUSTOMER: i32 = 2;
+const LOOK_UP: &str = "select 1, tenant_id, null::text, document, version, catalog_version, approval_policy \
+     from cpq.tenant where tenant_id = any($1) \
+   union all select 2, tenant_id, customer_account_id, jsonb_build_object('customerAccountId', customer_account_id, \
+       'name', name, 'segment', segment, 'jurisdiction', jurisdiction, 'salesOwnerId', sales_owner_id), null, null, null \
+     from cpq.customer where (tenant_id, customer_account_id) in (select * from unnest($2::text[], $3::text[])) \
+   union all (select 3, tenant_id, actor_id, jsonb_build_object('actorId', actor_id, 'roles', roles, \
+       'maxDiscountPercent', trim_scale(max_discount_percent)::text, 'maxTotalAmount', trim_scale(max_total_amount)::text, \
+       'currency', currency, 'validFrom', to_char(valid_from at time zone 'utc', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"'), \
+       'validTo', to_char(valid_to at time zone 'utc', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')), null, null, null \
+     from cpq.approver where (tenant_id, actor_id) in (select * from unnest($4::text[], $5::text[])) order by actor_id, entry)";
+
+async fn look_up(tx: &mut Tx, wanted: &Wanted<'_>) -> Result<Vec<PgRow>, StoreError> {
+    let Wanted { tenants, customers, approvers } = wanted;
+    let rows = sqlx::query(LOOK_UP)
+        .bind(tenants.iter().map(TenantId::as_str).collect::<Vec<_>>())
+        .bind(customers.iter().map(|(t, _)| t.as_str()).collect::<Vec<_>>())
+        .bind(customers.iter().map(|(_, c)| c.as_str()).collect::<Vec<_>>())
+        .bind(approvers.iter().map(|(t, _)| t.as_str()).collect::<Vec<_>>())
+        .bind(approvers.iter().map(|(_, a)| a.as_str()).collect::<Vec<_>>());
+    Ok(rows.fetch_all(tx.connection()).await?)
+}
+
 /// The customers among these that exist.
 pub async fn customers(
     tx: &mut Tx,
     keys: &[(TenantId, CustomerAccountId)],
 ) -> Result<HashMap<(TenantId, CustomerAccountId), Customer>, StoreError> {
-    let rows = sqlx::query(
-        "select tenant_id, customer_account_id, name, segment, jurisdiction, sales_owner_id from cpq.customer \
-         where (tenant_id, customer_account_id) in (select * from unnest($1::text[], $2::text[]))",
-    )
-    .bind(keys.iter().map(|(t, _)| t.as_str()).collect::<Vec<_>>())
-    .bind(keys.iter().map(|(_, c)| c.as_str()).collect::<Vec<_>>())
-    .fetch_all(tx.connection())
-    .await?;
-    rows.into_iter()
-        .map(|row| {
-            let tenant = TenantId::new(row.try_get::<String, _>(0)?);
-            let account = CustomerAccountId::new(row.try_get::<String, _>(1)?);
-            let customer = Customer {
-                customer_account_id: account.clone(),
-                name: row.try_get(2)?,
-                segment: row.try_get(3)?,
-                jurisdiction: row.try_get(4)?,
-                sales_owner_id: ActorId::new(row.try_get::<String, _>(5)?),
-            };
-            Ok(((tenant, account), customer))
-        })
-        .collect()
+    let rows = look_up(tx, &Wanted { customers: keys, ..Wanted::default() }).await?;
+    let customer = |row: &PgRow| {
+        let Json(customer): Json<Customer> = row.try_get(3)?;
+        Ok(((TenantId::new(row.try_get::<String, _>(1)?), customer.customer_account_id.clone()), customer))
+    };
+    rows.iter().map(customer).collect()
 }
 
-/// Every authority that these actors hold, valid now or not.
-pub async fn approvers(
-    tx: &mut Tx,
-    keys: &[(TenantId, ActorId)],
-) -> Result<HashMap<(TenantId, ActorId), Vec<Approver>>, StoreError> {
-    let rows = sqlx::query(
-        "select tenant_id, actor_id, json_build_object('actorId', actor_id, 'roles', roles, \
-           'maxDiscountPercent', trim_scale(max_discount_percent)::text, 'maxTotalAmount', trim_scale(max_total_amount)::text, \
-           'currency', currency, 'validFrom', to_char(valid_from at time zone 'utc', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"'), \
-           'validTo', to_char(valid_to at time zone 'utc', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')) \
-         from cpq.approver where (tenant_id, actor_id) in (select * from unnest($1::text[], $2::text[])) order by actor_id, entry",
-    )
-    .bind(keys.iter().map(|(t, _)| t.as_str()).collect::<Vec<_>>())
-    .bind(keys.iter().map(|(_, a)| a.as_str()).collect::<Vec<_>>())
-    .fetch_all(tx.connection())
-    .await?;
-    let mut found: HashMap<_, Vec<Approver>> = HashMap::new();
-    for row in rows {
-        let key = (TenantId::new(row.try_get::<String, _>(0)?), ActorId::new(row.try_get::<String, _>(1)?));
-        let Json(approver): Json<Approver> = row.try_get(2)?;
-        found.entry(key).or_default().push(approver);
-    }
-    Ok(found)
+/// Every authority that this actor holds, valid now or not.
+pub async fn authorities(tx: &mut Tx, tenant: &TenantId, actor: &ActorId) -> Result<Vec<Approver>, StoreError> {
+    let key = [(tenant.clone(), actor.clone())];
+    let rows = look_up(tx, &Wanted { approvers: &key, ..Wanted::default() }).await?;
+    rows.iter().map(|row| Ok(row.try_get::<Json<Approver>, _>(3)?.0)).collect()
 }
 
 /// The next `count` order numbers, nobody else's.

@@ -10,8 +10,8 @@ use cpq_domain::moment::Moment;
 use cpq_domain::order::view::OrderView;
 use cpq_domain::order::{self, Order, OrderCommand, OrderEvent};
 use cpq_domain::rejection::Rejection;
-use cpq_state_stores::aggregates::{self, AggregateKey, OrderRow};
-use cpq_state_stores::evidence::{self, Evidence, EvidenceTable, TokenHolder};
+use cpq_state_stores::aggregates::{self, AggregateKey, Heads, OrderRow};
+use cpq_state_stores::evidence::{self, OrderEvidence, TokenHolder};
 use cpq_state_stores::{StoreError, Tx};
 use serde_json::{Value, json};
 use std::collections::HashMap;
@@ -19,13 +19,6 @@ use std::collections::HashMap;
 /// Orders. Needs nothing but its state and the orders' tokens.
 #[derive(Default)]
 pub struct Orders;
-
-/// Rows for the order's tables.
-#[derive(Default)]
-pub struct OrderEvidence {
-    lines: Evidence,
-    fallout: Vec<Value>,
-}
 
 #[async_trait]
 impl Aggregate for Orders {
@@ -38,6 +31,7 @@ impl Aggregate for Orders {
     const CONSUMER: &'static str = "order";
     const SENDER: &'static str = "cpq-streams/order";
     const TYPE: AggregateType = AggregateType::Order;
+    const HEADS: Heads = Heads::Orders;
     const COMMANDS: &'static [&'static str] = &[topics::ORDER_COMMANDS];
     const EVENTS_TOPIC: &'static str = topics::ORDER_EVENTS;
     const STATE_TOPIC: &'static str = topics::ORDER_STATE;
@@ -54,10 +48,6 @@ impl Aggregate for Orders {
     }
     fn command_name(command: &OrderCommand) -> &'static str {
         command.name()
-    }
-
-    async fn load(&self, tx: &mut Tx, keys: &[AggregateKey]) -> Result<HashMap<AggregateKey, Order>, StoreError> {
-        aggregates::load_orders(tx, keys).await
     }
 
     async fn references(
@@ -130,9 +120,7 @@ impl Aggregate for Orders {
 
     async fn save(&self, tx: &mut Tx, states: Vec<&Order>, evidence: OrderEvidence) -> Result<(), StoreError> {
         let rows = states.into_iter().map(row).collect::<Result<Vec<_>, _>>()?;
-        aggregates::save_orders(tx, &rows).await?;
-        evidence::insert(tx, evidence.lines).await?;
-        evidence::upsert_fallout(tx, evidence.fallout).await
+        aggregates::save_orders(tx, &rows, &evidence).await
     }
 }
 
@@ -170,27 +158,25 @@ fn collect(evidence: &mut OrderEvidence, step: &Step<Order, OrderEvent>) {
     match step.event {
         OrderEvent::OrderCreated(e) => {
             for (position, line) in e.order.lines.iter().enumerate() {
-                evidence.lines.add(
-                    EvidenceTable::OrderLine,
-                    json!({
-                        "tenant_id": order.tenant_id, "order_id": order.order_id, "line_number": line.line_number,
-                        "position": position, "parent_line_number": line.parent_line_number, "action": line.action,
-                        "product_offering_id": line.product_offering_id,
-                        "product_offering_version": line.product_offering_version, "quantity": line.quantity,
-                        "snapshot": line,
-                    }),
-                );
+                evidence.lines.push(json!({
+                    "tenant_id": order.tenant_id, "order_id": order.order_id, "line_number": line.line_number,
+                    "position": position, "parent_line_number": line.parent_line_number, "action": line.action,
+                    "product_offering_id": line.product_offering_id,
+                    "product_offering_version": line.product_offering_version, "quantity": line.quantity,
+                    "snapshot": line,
+                }));
             }
         }
         OrderEvent::OrderFalloutRaised(_) | OrderEvent::OrderFalloutResolved(_) => {
             let known = step.before.map(|before| before.fallout.as_slice()).unwrap_or_default();
             for case in order.fallout.iter().filter(|case| !known.contains(case)) {
-                evidence.fallout.push(json!({
+                let row = json!({
                     "tenant_id": order.tenant_id, "fallout_id": case.fallout_id, "order_id": order.order_id,
                     "line_number": case.line_number, "step_id": case.step_id, "reason_code": case.reason_code,
                     "detail": case.detail, "status": case.status, "raised_at": case.raised_at,
                     "resolution": case.resolution, "resolved_by": case.resolved_by, "resolved_at": case.resolved_at,
-                }));
+                });
+                evidence.fallout.insert(case.fallout_id.to_string(), row);
             }
         }
         _ => {}

@@ -1,20 +1,20 @@
 //! The quote processor: the only place that decides about quotes.
 
 use crate::aggregate::{Aggregate, Incoming, Step, distinct};
+use crate::timer::{self, TimerChanges};
 use async_trait::async_trait;
 use cpq_avro::{AggregateType, Command, Event, topics};
 use cpq_domain::catalog::Catalog;
 use cpq_domain::command::Decision;
 use cpq_domain::follow_up::FollowUp;
-use cpq_domain::ids::{ActorId, CustomerAccountId, OrderId, QuoteId, TenantId};
+use cpq_domain::ids::{CustomerAccountId, OrderId, QuoteId, TenantId};
 use cpq_domain::moment::Moment;
 use cpq_domain::quote::view::QuoteView;
 use cpq_domain::quote::{self, Context, Quote, QuoteCommand, QuoteEvent};
-use cpq_domain::reference::{Approver, Customer};
 use cpq_domain::rejection::{ErrorCode, FieldCode, FieldError, Rejection};
-use cpq_state_stores::aggregates::{self, AggregateKey, QuoteRow};
-use cpq_state_stores::evidence::{self, Evidence, EvidenceTable};
-use cpq_state_stores::reference::{self, ReferenceCache, TenantReference};
+use cpq_state_stores::aggregates::{self, AggregateKey, Heads, QuoteRow};
+use cpq_state_stores::evidence::QuoteEvidence;
+use cpq_state_stores::reference::{self, Found, ReferenceCache, Wanted};
 use cpq_state_stores::{StoreError, Tx};
 use serde_json::{Value, json};
 use std::collections::HashMap;
@@ -27,11 +27,16 @@ pub struct Quotes {
 
 /// The reference data that a batch of quote decisions looks at.
 pub struct QuoteReferences {
-    tenants: HashMap<TenantId, TenantReference>,
-    customers: HashMap<(TenantId, CustomerAccountId), Customer>,
-    approvers: HashMap<(TenantId, ActorId), Vec<Approver>>,
+    found: Found,
     catalogs: HashMap<(TenantId, String), Arc<Catalog>>,
     order_numbers: Vec<i64>,
+}
+
+/// What a batch leaves besides the quotes themselves.
+#[derive(Default)]
+pub struct Records {
+    evidence: QuoteEvidence,
+    timers: TimerChanges,
 }
 
 impl Quotes {
@@ -72,11 +77,12 @@ impl Aggregate for Quotes {
     type Command = QuoteCommand;
     type Event = QuoteEvent;
     type References = QuoteReferences;
-    type Evidence = Evidence;
+    type Evidence = Records;
 
     const CONSUMER: &'static str = "quote";
     const SENDER: &'static str = "cpq-streams/quote";
     const TYPE: AggregateType = AggregateType::Quote;
+    const HEADS: Heads = Heads::Quotes;
     const COMMANDS: &'static [&'static str] = &[topics::QUOTE_COMMANDS];
     const EVENTS_TOPIC: &'static str = topics::QUOTE_EVENTS;
     const STATE_TOPIC: &'static str = topics::QUOTE_STATE;
@@ -95,30 +101,27 @@ impl Aggregate for Quotes {
         command.name()
     }
 
-    async fn load(&self, tx: &mut Tx, keys: &[AggregateKey]) -> Result<HashMap<AggregateKey, Quote>, StoreError> {
-        aggregates::load_quotes(tx, keys).await
-    }
-
     async fn references(
         &self,
         tx: &mut Tx,
         commands: &[Incoming<QuoteCommand>],
         states: &HashMap<AggregateKey, Quote>,
     ) -> Result<QuoteReferences, StoreError> {
-        let tenants = self.cache.tenants(tx, &distinct(commands.iter().map(|c| c.meta.tenant_id.clone()))).await?;
+        let tenants = distinct(commands.iter().map(|c| c.meta.tenant_id.clone()));
         let accounts = commands.iter().filter_map(|c| {
             account(&c.command, states.get(&c.key)).map(|account| (c.meta.tenant_id.clone(), account.clone()))
         });
-        let customers = reference::customers(tx, &distinct(accounts)).await?;
         let actors = commands.iter().map(|c| (c.meta.tenant_id.clone(), c.meta.claims.actor_id.clone()));
-        let approvers = reference::approvers(tx, &distinct(actors)).await?;
-        let newest = tenants.iter().filter_map(|(t, r)| r.catalog_version.clone().map(|v| (t.clone(), v)));
+        let (customers, approvers) = (distinct(accounts), distinct(actors));
+        let wanted = Wanted { tenants: &tenants, customers: &customers, approvers: &approvers };
+        let found = self.cache.look_up(tx, &wanted).await?;
+        let newest = found.tenants.iter().filter_map(|(t, r)| r.catalog_version.clone().map(|v| (t.clone(), v)));
         let configured =
             commands.iter().filter_map(|c| configured_with(states.get(&c.key)).map(|v| (c.meta.tenant_id.clone(), v)));
         let catalogs = self.catalogs(tx, distinct(newest.chain(configured))).await?;
         let acceptances = commands.iter().filter(|c| matches!(c.command, QuoteCommand::AcceptQuote(_))).count();
         let order_numbers = reference::reserve_order_numbers(tx, acceptances).await?;
-        Ok(QuoteReferences { tenants, customers, approvers, catalogs, order_numbers })
+        Ok(QuoteReferences { found, catalogs, order_numbers })
     }
 
     async fn decide(
@@ -134,15 +137,15 @@ impl Aggregate for Quotes {
             QuoteCommand::AcceptQuote(_) => references.order_numbers.pop().map(|n| OrderId::numbered(now.year(), n)),
             _ => None,
         };
-        let Some(tenant) = references.tenants.get(&meta.tenant_id) else {
+        let Some(tenant) = references.found.tenants.get(&meta.tenant_id) else {
             return Ok(Err(unknown_tenant(meta.tenant_id.as_str())));
         };
         let of_tenant = |version: Option<String>| {
             version.and_then(|v| references.catalogs.get(&(meta.tenant_id.clone(), v))).map(Arc::as_ref)
         };
         let customer = account(&incoming.command, state)
-            .and_then(|account| references.customers.get(&(meta.tenant_id.clone(), account.clone())));
-        let authorities = references.approvers.get(&(meta.tenant_id.clone(), meta.claims.actor_id.clone()));
+            .and_then(|account| references.found.customers.get(&(meta.tenant_id.clone(), account.clone())));
+        let authorities = references.found.approvers.get(&(meta.tenant_id.clone(), meta.claims.actor_id.clone()));
         let context = Context {
             meta,
             now,
@@ -184,14 +187,18 @@ impl Aggregate for Quotes {
         record
     }
 
-    fn collect(evidence: &mut Evidence, step: &Step<Quote, QuoteEvent>) {
-        collect(evidence, step);
+    fn collect(records: &mut Records, step: &Step<Quote, QuoteEvent>) {
+        records.timers.collect(step);
+        collect(&mut records.evidence, step);
+    }
+    fn wakes(records: &Records) -> Option<&'static str> {
+        records.timers.sets_any().then_some(timer::WAKE)
     }
 
-    async fn save(&self, tx: &mut Tx, states: Vec<&Quote>, evidence: Evidence) -> Result<(), StoreError> {
+    async fn save(&self, tx: &mut Tx, states: Vec<&Quote>, records: Records) -> Result<(), StoreError> {
         let rows = states.into_iter().map(row).collect::<Result<Vec<_>, _>>()?;
-        aggregates::save_quotes(tx, &rows).await?;
-        evidence::insert(tx, evidence).await
+        aggregates::save_quotes(tx, &rows, &records.evidence).await?;
+        records.timers.write(tx).await
     }
 }
 
@@ -219,73 +226,58 @@ fn row(quote: &Quote) -> Result<QuoteRow, StoreError> {
 }
 
 /// The evidence rows of one transition.
-fn collect(evidence: &mut Evidence, step: &Step<Quote, QuoteEvent>) {
+fn collect(evidence: &mut QuoteEvidence, step: &Step<Quote, QuoteEvent>) {
     use QuoteEvent as E;
     let quote = step.after;
     if step.event.raises_revision() {
-        evidence.add(
-            EvidenceTable::QuoteRevision,
-            json!({
-                "tenant_id": quote.tenant_id, "quote_id": quote.quote_id, "revision": quote.revision,
-                "aggregate_sequence": quote.sequence, "status": quote.status().as_str(),
-                "customer_account_id": quote.customer_account_id, "sales_owner_id": quote.sales_owner_id,
-                "created_by": step.meta.claims.actor_id, "created_at": step.at,
-            }),
-        );
+        evidence.revisions.push(json!({
+            "tenant_id": quote.tenant_id, "quote_id": quote.quote_id, "revision": quote.revision,
+            "aggregate_sequence": quote.sequence, "status": quote.status().as_str(),
+            "customer_account_id": quote.customer_account_id, "sales_owner_id": quote.sales_owner_id,
+            "created_by": step.meta.claims.actor_id, "created_at": step.at,
+        }));
     }
     match step.event {
         E::QuoteConfigured(e) => {
             for (position, line) in e.configuration.lines.iter().enumerate() {
-                evidence.add(
-                    EvidenceTable::QuoteLine,
-                    json!({
-                        "tenant_id": quote.tenant_id, "quote_id": quote.quote_id, "revision": quote.revision,
-                        "line_number": line.line_number, "position": position,
-                        "parent_line_number": line.parent_line_number,
-                        "product_offering_id": line.product_offering_id,
-                        "product_offering_version": line.product_offering_version,
-                        "quantity": line.quantity, "action": line.action, "configuration_snapshot": line,
-                    }),
-                );
+                evidence.lines.push(json!({
+                    "tenant_id": quote.tenant_id, "quote_id": quote.quote_id, "revision": quote.revision,
+                    "line_number": line.line_number, "position": position,
+                    "parent_line_number": line.parent_line_number,
+                    "product_offering_id": line.product_offering_id,
+                    "product_offering_version": line.product_offering_version,
+                    "quantity": line.quantity, "action": line.action, "configuration_snapshot": line,
+                }));
             }
         }
         E::QuotePriced(e) => {
             let price = &e.price.price;
-            evidence.add(
-                EvidenceTable::QuotePriceResult,
-                json!({
-                    "tenant_id": quote.tenant_id, "quote_id": quote.quote_id, "revision": quote.revision,
-                    "price_result_id": e.price.price_result_id, "pricing_policy_version": price.policy_version,
-                    "currency": price.currency, "list_amount": price.list_amount,
-                    "discount_amount": price.discount_amount, "one_time_amount": price.one_time_amount,
-                    "recurring_monthly_amount": price.recurring_monthly_amount, "total_amount": price.total_amount,
-                    "tax_amount": price.tax_amount, "offer": e.price, "trace": e.trace,
-                    "trace_hash": e.price.trace_hash, "created_at": step.at,
-                }),
-            );
+            evidence.prices.push(json!({
+                "tenant_id": quote.tenant_id, "quote_id": quote.quote_id, "revision": quote.revision,
+                "price_result_id": e.price.price_result_id, "pricing_policy_version": price.policy_version,
+                "currency": price.currency, "list_amount": price.list_amount,
+                "discount_amount": price.discount_amount, "one_time_amount": price.one_time_amount,
+                "recurring_monthly_amount": price.recurring_monthly_amount, "total_amount": price.total_amount,
+                "tax_amount": price.tax_amount, "offer": e.price, "trace": e.trace,
+                "trace_hash": e.price.trace_hash, "created_at": step.at,
+            }));
         }
-        E::QuoteApprovalStepDecided(e) => evidence.add(
-            EvidenceTable::QuoteApprovalDecision,
-            json!({
-                "tenant_id": quote.tenant_id, "quote_id": quote.quote_id,
-                "approval_request_id": e.approval_request_id, "level": e.level, "decision": e.decision,
-                "approver_id": e.decided_by, "authority_snapshot": e.authority, "price_hash": e.price_hash,
-                "reason_code": e.reason_code, "comment": e.comment, "decided_at": step.at,
-            }),
-        ),
+        E::QuoteApprovalStepDecided(e) => evidence.decisions.push(json!({
+            "tenant_id": quote.tenant_id, "quote_id": quote.quote_id,
+            "approval_request_id": e.approval_request_id, "level": e.level, "decision": e.decision,
+            "approver_id": e.decided_by, "authority_snapshot": e.authority, "price_hash": e.price_hash,
+            "reason_code": e.reason_code, "comment": e.comment, "decided_at": step.at,
+        })),
         E::QuoteArtifactGenerated(e) => {
             let artifact = &e.artifact;
-            evidence.add(
-                EvidenceTable::QuoteArtifact,
-                json!({
-                    "tenant_id": quote.tenant_id, "artifact_id": artifact.artifact_id, "quote_id": quote.quote_id,
-                    "quote_revision": artifact.quote_revision, "artifact_type": artifact.artifact_type,
-                    "template_id": artifact.template_id, "template_version": artifact.template_version,
-                    "storage_uri": artifact.storage_uri, "content_hash": artifact.content_hash,
-                    "input_hash": artifact.input_hash, "size_bytes": artifact.size_bytes,
-                    "generated_by": artifact.generated_by, "generated_at": artifact.generated_at,
-                }),
-            );
+            evidence.artifacts.push(json!({
+                "tenant_id": quote.tenant_id, "artifact_id": artifact.artifact_id, "quote_id": quote.quote_id,
+                "quote_revision": artifact.quote_revision, "artifact_type": artifact.artifact_type,
+                "template_id": artifact.template_id, "template_version": artifact.template_version,
+                "storage_uri": artifact.storage_uri, "content_hash": artifact.content_hash,
+                "input_hash": artifact.input_hash, "size_bytes": artifact.size_bytes,
+                "generated_by": artifact.generated_by, "generated_at": artifact.generated_at,
+            }));
         }
         _ => {}
     }

@@ -13,6 +13,7 @@ use cpq_domain::order::{self, Context, Order, OrderCommand, OrderStatus, StepSta
 use cpq_domain::rejection::Rejection;
 use cpq_domain::workflow::{StartApproval, WorkflowCommand};
 use cpq_state_stores::aggregates::{self, OrderRow};
+use cpq_state_stores::evidence::OrderEvidence;
 use cpq_state_stores::evidence::{self, TokenHolder};
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
@@ -159,7 +160,7 @@ impl<'a> Deal<'a> {
             follow_ups.extend(order::react(event, self.order()));
             self.events.push(event.name());
         }
-        aggregates::save_orders(&mut tx, &[row(self.order())]).await.unwrap();
+        aggregates::save_orders(&mut tx, &[row(self.order())], &OrderEvidence::default()).await.unwrap();
         tx.commit().await.unwrap();
         for follow_up in follow_ups {
             if let FollowUp::Workflow(command) = follow_up {

@@ -14,7 +14,8 @@ use cpq_domain::quote::{self, Quote, QuoteCommand};
 use cpq_domain::rejection::Rejection;
 use cpq_runtime::config::Settings;
 use cpq_state_stores::aggregates::{self, QuoteRow};
-use cpq_state_stores::decisions::{self, OutcomeRow, TransitionRow};
+use cpq_state_stores::decisions::{self, OutcomeRow, Records, TransitionRow};
+use cpq_state_stores::evidence::QuoteEvidence;
 use cpq_state_stores::import::{CatalogRow, CustomerRow, TenantImport, import_tenant};
 use cpq_state_stores::operations::schemas::{RegisteredSchema, store_schemas};
 use cpq_state_stores::{Db, Tx, reference};
@@ -287,16 +288,17 @@ impl World {
             Ok(Decision::Deferred { .. }) => return,
             Err(rejection) => (Vec::new(), Err(rejection)),
         };
-        let mut quote = state;
+        let (mut quote, mut records) = (state, Records::default());
         for event in &events {
             quote = quote::evolve(quote, &meta.tenant_id, &id, event, now);
             let after = quote.as_ref().unwrap();
-            decisions::insert_transitions(&mut tx, &[transition(meta, after, event, now)]).await.unwrap();
+            records.transitions.push(transition(meta, after, event, now));
         }
         if let Some(quote) = quote.as_ref().filter(|_| !events.is_empty()) {
-            aggregates::save_quotes(&mut tx, &[row(quote)]).await.unwrap();
+            aggregates::save_quotes(&mut tx, &[row(quote)], &QuoteEvidence::default()).await.unwrap();
         }
-        decisions::insert_outcomes(&mut tx, &[outcome(meta, &id, quote.as_ref(), &result, now)]).await.unwrap();
+        records.outcomes.push(outcome(meta, &id, quote.as_ref(), &result, now));
+        decisions::append(&mut tx, &records).await.unwrap();
         tx.commit().await.unwrap();
     }
 

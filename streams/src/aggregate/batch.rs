@@ -10,7 +10,7 @@ use cpq_domain::moment::Moment;
 use cpq_domain::rejection::Rejection;
 use cpq_runtime::processor::{AfterCommit, Delivery, StepError};
 use cpq_state_stores::aggregates::AggregateKey;
-use cpq_state_stores::decisions::{self, Deferred};
+use cpq_state_stores::decisions::{self, Deferred, Recalled};
 use cpq_state_stores::{StoreError, Tx};
 use std::collections::{HashMap, HashSet};
 use time::OffsetDateTime;
@@ -23,12 +23,12 @@ pub async fn apply<A: Aggregate>(
     batch: &[Delivery],
     after: &mut AfterCommit,
 ) -> Result<(), StepError> {
-    let commands = undecided(tx, incoming::<A>(batch)?).await?;
+    let commands = incoming::<A>(batch)?;
+    let Recalled { decided, states, audit_heads } = recall::<A>(tx, &commands).await?;
+    let commands = undecided(commands, decided);
     if commands.is_empty() {
         return Ok(());
     }
-    let keys = distinct(commands.iter().map(|c| c.key.clone()));
-    let states = aggregate.load(tx, &keys).await?;
     let references = aggregate.references(tx, &commands, &states).await?;
     let waiting = waiting::<A>(tx, &commands).await?;
     let mut run = Run::<A> {
@@ -38,7 +38,7 @@ pub async fn apply<A: Aggregate>(
         touched: HashSet::new(),
         evidence: A::Evidence::default(),
         deferred: waiting,
-        ledger: Ledger::new(encoder, Moment::new(OffsetDateTime::now_utc())),
+        ledger: Ledger::new(encoder, Moment::new(OffsetDateTime::now_utc()), audit_heads),
     };
     for command in &commands {
         run.one(tx, command).await?;
@@ -61,11 +61,18 @@ fn incoming<A: Aggregate>(batch: &[Delivery]) -> Result<Vec<Incoming<A::Command>
         .collect()
 }
 
-/// Leaves out what was decided before, and repeats within the batch: dedupe by command id, for ever.
-async fn undecided<C>(tx: &mut Tx, commands: Vec<Incoming<C>>) -> Result<Vec<Incoming<C>>, StoreError> {
+async fn recall<A: Aggregate>(
+    tx: &mut Tx,
+    commands: &[Incoming<A::Command>],
+) -> Result<Recalled<A::State>, StoreError> {
     let ids: Vec<&str> = commands.iter().map(|c| c.meta.command_id.as_str()).collect();
-    let mut seen = decisions::decided_before(tx, &ids).await?;
-    Ok(commands.into_iter().filter(|c| seen.insert(c.meta.command_id.to_string())).collect())
+    let keys = distinct(commands.iter().map(|c| c.key.clone()));
+    decisions::recall(tx, A::HEADS, &ids, &keys).await
+}
+
+/// Leaves out what was decided before, and repeats within the batch: dedupe by command id, for ever.
+fn undecided<C>(commands: Vec<Incoming<C>>, mut decided: HashSet<String>) -> Vec<Incoming<C>> {
+    commands.into_iter().filter(|c| decided.insert(c.meta.command_id.to_string())).collect()
 }
 
 /// Commands deferred earlier that this batch may settle, by aggregate and subject.
@@ -189,6 +196,7 @@ impl<A: Aggregate> Run<'_, A> {
                 ledger.state::<A>(key, state)?;
             }
         }
+        after.wake.extend(A::wakes(&evidence));
         aggregate.save(tx, changed, evidence).await?;
         ledger.write(tx, after).await
     }

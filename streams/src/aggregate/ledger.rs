@@ -11,7 +11,7 @@ use cpq_domain::rejection::Rejection;
 use cpq_runtime::outbound::{Cause, Outbound, StateRecord};
 use cpq_runtime::processor::{AfterCommit, StepError};
 use cpq_state_stores::aggregates::AggregateKey;
-use cpq_state_stores::decisions::{self, AuditEntry, Deferred, OutcomeRow, TransitionRow};
+use cpq_state_stores::decisions::{self, AuditEntry, AuditHeads, Deferred, OutcomeRow, Records, TransitionRow};
 use cpq_state_stores::{StoreError, Tx};
 use std::collections::HashSet;
 use ulid::Ulid;
@@ -25,9 +25,8 @@ pub struct Ledger<'a> {
     pub now: Moment,
     pub new_deferred: Vec<Deferred>,
     settled: Vec<Deferred>,
-    outcomes: Vec<OutcomeRow>,
-    transitions: Vec<TransitionRow>,
-    audit: Vec<AuditEntry>,
+    records: Records,
+    audit_heads: AuditHeads,
 }
 
 fn corrupt(what: &str, cause: impl std::fmt::Display) -> StepError {
@@ -35,15 +34,14 @@ fn corrupt(what: &str, cause: impl std::fmt::Display) -> StepError {
 }
 
 impl<'a> Ledger<'a> {
-    pub fn new(encoder: &'a Encoder, now: Moment) -> Self {
+    pub fn new(encoder: &'a Encoder, now: Moment, audit_heads: AuditHeads) -> Self {
         Self {
             outbound: Outbound::new(encoder),
             now,
             new_deferred: Vec::new(),
             settled: Vec::new(),
-            outcomes: Vec::new(),
-            transitions: Vec::new(),
-            audit: Vec::new(),
+            records: Records::default(),
+            audit_heads,
         }
     }
 
@@ -60,7 +58,7 @@ impl<'a> Ledger<'a> {
         let name = A::event_name(&event);
         let payload = serde_json::to_string(&event).map_err(|e| corrupt(name, e))?;
         let actor = meta.claims.actor();
-        self.transitions.push(TransitionRow {
+        self.records.transitions.push(TransitionRow {
             tenant_id: key.0.to_string(),
             aggregate_type: A::TYPE.as_str(),
             aggregate_id: key.1.clone(),
@@ -138,7 +136,7 @@ impl<'a> Ledger<'a> {
         position: Option<(u32, u64)>,
         result: Result<&Applied, &Rejection>,
     ) {
-        self.outcomes.push(OutcomeRow {
+        self.records.outcomes.push(OutcomeRow {
             tenant_id: tenant.to_string(),
             command_id: command.to_string(),
             aggregate_type: aggregate_type.as_str(),
@@ -156,7 +154,7 @@ impl<'a> Ledger<'a> {
     }
 
     pub fn audit(&mut self, meta: &CommandMeta, aggregate_id: &str, action: &'static str, refused: Option<&Rejection>) {
-        self.audit.push(AuditEntry {
+        self.records.audit.push(AuditEntry {
             tenant_id: meta.tenant_id.to_string(),
             aggregate_id: aggregate_id.to_owned(),
             action,
@@ -181,12 +179,10 @@ impl<'a> Ledger<'a> {
         self.settled.retain(|row| !new.contains(row));
         decisions::insert_deferred(tx, &self.new_deferred, self.now.into_inner()).await?;
         decisions::delete_deferred(tx, &self.settled).await?;
-        decisions::insert_transitions(tx, &self.transitions).await?;
-        decisions::insert_outcomes(tx, &self.outcomes).await?;
-        decisions::append_audit(tx, &self.audit).await?;
+        decisions::record(tx, &self.records, self.audit_heads).await?;
         after.outbox |= !self.outbound.is_empty();
         self.outbound.write(tx).await?;
-        after.decided.extend(self.outcomes.into_iter().map(|o| CommandId::new(o.command_id)));
+        after.decided.extend(self.records.outcomes.into_iter().map(|o| CommandId::new(o.command_id)));
         Ok(())
     }
 }

@@ -11,9 +11,10 @@ use cpq_domain::follow_up::FollowUp;
 use cpq_domain::moment::Moment;
 use cpq_domain::rejection::Rejection;
 use cpq_runtime::processor::{AfterCommit, Delivery, Processor, StepError};
-use cpq_state_stores::aggregates::AggregateKey;
+use cpq_state_stores::aggregates::{AggregateKey, Heads};
 use cpq_state_stores::{StoreError, Tx};
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -36,7 +37,7 @@ pub struct Step<'a, S, E> {
 /// What differs between the aggregates. Pure parts delegate to the core.
 #[async_trait]
 pub trait Aggregate: Send + Sync + 'static {
-    type State: Clone + Send + Sync;
+    type State: Clone + DeserializeOwned + Send + Sync;
     type Command: Send + Sync;
     type Event: Serialize + Send + Sync;
     /// What decisions of a batch look at besides state.
@@ -48,6 +49,8 @@ pub trait Aggregate: Send + Sync + 'static {
     /// The actor of the commands that follow from its events.
     const SENDER: &'static str;
     const TYPE: AggregateType;
+    /// Where its states are.
+    const HEADS: Heads;
     const COMMANDS: &'static [&'static str];
     const EVENTS_TOPIC: &'static str;
     const STATE_TOPIC: &'static str;
@@ -58,7 +61,6 @@ pub trait Aggregate: Send + Sync + 'static {
     fn settles(command: &Self::Command) -> Option<&str>;
     fn command_name(command: &Self::Command) -> &'static str;
 
-    async fn load(&self, tx: &mut Tx, keys: &[AggregateKey]) -> Result<HashMap<AggregateKey, Self::State>, StoreError>;
     async fn references(
         &self,
         tx: &mut Tx,
@@ -87,7 +89,11 @@ pub trait Aggregate: Send + Sync + 'static {
     fn state_record(state: &Self::State, at: Moment) -> serde_json::Value;
 
     fn collect(evidence: &mut Self::Evidence, step: &Step<Self::State, Self::Event>);
-    /// Writes the heads first, then the evidence that refers to them.
+    /// The local worker that has something to do once the batch is committed.
+    fn wakes(_evidence: &Self::Evidence) -> Option<&'static str> {
+        None
+    }
+    /// Writes the heads and the evidence that refers to them.
     async fn save(&self, tx: &mut Tx, states: Vec<&Self::State>, evidence: Self::Evidence) -> Result<(), StoreError>;
 }
 

@@ -99,10 +99,9 @@ async fn candidate_roles(call: &Call, tx: &mut Tx) -> Result<Option<Vec<String>>
     }
     let mut roles: Vec<String> = claims.roles.iter().map(|role| role.as_str().to_owned()).collect();
     if claims.has(Role::Approver) {
-        let key = (call.tenant().clone(), claims.actor_id.clone());
         let now = reading::now();
-        let authorities = reference::approvers(tx, std::slice::from_ref(&key)).await?;
-        let valid = authorities.into_values().flatten().filter(|a| within(now, Some(a.valid_from), a.valid_to));
+        let authorities = reference::authorities(tx, call.tenant(), &claims.actor_id).await?;
+        let valid = authorities.into_iter().filter(|a| within(now, Some(a.valid_from), a.valid_to));
         roles.extend(valid.flat_map(|a| a.roles).map(|level: ApprovalLevel| level.as_str().to_owned()));
     }
     Ok(Some(roles))
