@@ -10,4 +10,5 @@ pub mod order;
 pub mod projection;
 pub mod quote;
 pub mod relay;
+pub mod timer;
 pub mod topology;

@@ -95,7 +95,7 @@ async fn run(roles: BTreeSet<Role>, config: Config, telemetry: &Telemetry) -> Re
         let decoder = Arc::new(Decoder::new(schemas, &ids, source));
         let cache = ReferenceCache::new()?;
         let services = Services { db: db.clone(), encoder, wake: wake.clone(), cache, artifacts, mail };
-        let Parts { processors, workers } = parts(&processing, services);
+        let Parts { processors, workers, checks } = parts(&processing, services);
         let host = Host {
             db: db.clone(),
             kafka_brokers: common.kafka_brokers,
@@ -111,6 +111,9 @@ async fn run(roles: BTreeSet<Role>, config: Config, telemetry: &Telemetry) -> Re
                 .with(format!("consumer {}", processor.consumer()), move || std::future::ready(of_check.check()));
             let (host, shutdown) = (host.clone(), shutdown.clone());
             tasks.spawn(async move { Ok(consumer::run(host, processor, status, shutdown).await?) });
+        }
+        for (name, check) in checks {
+            readiness = readiness.with(name, move || std::future::ready(check()));
         }
         for (name, worker) in workers {
             let stop = shutdown.clone();

@@ -8,6 +8,7 @@ use crate::notification::sender::{Sender, Sink};
 use crate::order::Orders;
 use crate::projection::Projection;
 use crate::quote::Quotes;
+use crate::timer::{TimerKeeper, TimerSettings, TimerStatus};
 use cpq_avro::Encoder;
 use cpq_runtime::processor::Processor;
 use cpq_runtime::wake::Wake;
@@ -72,11 +73,16 @@ pub struct Services {
 /// A loop of a role's own, beside its processor.
 pub type Worker = Box<dyn FnOnce(CancellationToken) -> BoxFuture<'static, ()> + Send>;
 
+/// Whether a worker does its work, and how it stands.
+pub type Check = Box<dyn Fn() -> Result<String, String> + Send + Sync>;
+
 /// What the roles of a process consist of; the relay apart, which `main` starts.
 #[derive(Default)]
 pub struct Parts {
     pub processors: Vec<Arc<dyn Processor>>,
     pub workers: Vec<(&'static str, Worker)>,
+    /// Of the workers whose standing readiness tells.
+    pub checks: Vec<(&'static str, Check)>,
 }
 
 /// The table: what each role runs.
@@ -87,7 +93,14 @@ pub fn parts(roles: &[Role], services: Services) -> Parts {
     for role in roles {
         match role {
             Role::Relay => {}
-            Role::Quote => parts.process(AggregateProcessor::new(Quotes::new(cache.clone()), encoder.clone())),
+            Role::Quote => {
+                parts.process(AggregateProcessor::new(Quotes::new(cache.clone()), encoder.clone()));
+                let (status, settings) = (TimerStatus::default(), TimerSettings::default());
+                let (encoder, wake) = (encoder.clone(), wake.clone());
+                let keeper = TimerKeeper { db: db.clone(), encoder, settings, status: status.clone() };
+                parts.work("quote-timer", move |stop| Box::pin(async move { keeper.run(&wake, stop).await }));
+                parts.checks.push(("quote-timer", Box::new(move || status.check())));
+            }
             Role::Order => parts.process(AggregateProcessor::new(Orders, encoder.clone())),
             Role::Document => {
                 parts.process(Documents);
