@@ -50,6 +50,7 @@ async fn a_registered_schema_can_be_asked_for_by_its_id() {
     assert_eq!(source.schema(-1).await, Err(SourceError::Unknown(-1)));
 }
 
+/// Fault 33, at registration.
 #[tokio::test]
 async fn the_real_registry_refuses_a_field_without_default() {
     let url = real_registry();

@@ -46,6 +46,7 @@ async fn the_models_of_this_build_are_deployed() {
     assert_eq!(again["deployed"].as_array().map(Vec::len), Some(0));
 }
 
+/// Fault 44, as the operator meets it.
 #[tokio::test]
 async fn a_process_that_the_engine_has_lost_is_asked_for_again_while_its_quote_waits() {
     let database = Database::migrated().await;

@@ -50,6 +50,7 @@ async fn a_setting_that_somebody_changed_is_set_back_and_one_of_theirs_stays() {
     delete(&topic).await;
 }
 
+/// Fault 30.
 #[tokio::test]
 async fn another_partition_count_is_refused_and_nothing_is_changed() {
     let (cluster, topic) = (Cluster::connect(&stack("CPQ_KAFKA_BROKERS")).unwrap(), own_topic());

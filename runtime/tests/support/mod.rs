@@ -118,8 +118,12 @@ pub async fn create_topic(name: &str, partitions: i32, settings: &[(&str, &str)]
 }
 
 pub fn kafka() -> ClientConfig {
+    kafka_at(&stack("CPQ_KAFKA_BROKERS"))
+}
+
+fn kafka_at(brokers: &str) -> ClientConfig {
     let mut config = ClientConfig::new();
-    config.set("bootstrap.servers", stack("CPQ_KAFKA_BROKERS"));
+    config.set("bootstrap.servers", brokers);
     config
 }
 
@@ -149,10 +153,20 @@ pub struct Seen {
 
 /// Everything on a topic from offset 0, until `enough` says so; panics when it does not come.
 pub async fn read_topic(topic: &str, partitions: i32, enough: impl Fn(&[Seen]) -> bool + Send + 'static) -> Vec<Seen> {
-    let topic = topic.to_owned();
+    read_from(&stack("CPQ_KAFKA_BROKERS"), topic, partitions, enough).await
+}
+
+/// As [`read_topic`], from another broker than the stack's.
+pub async fn read_from(
+    brokers: &str,
+    topic: &str,
+    partitions: i32,
+    enough: impl Fn(&[Seen]) -> bool + Send + 'static,
+) -> Vec<Seen> {
+    let (config, topic) = (kafka_at(brokers), topic.to_owned());
     tokio::task::spawn_blocking(move || {
         let consumer: BaseConsumer =
-            kafka().set("group.id", "test-reader").set("enable.auto.commit", "false").create().unwrap();
+            config.clone().set("group.id", "test-reader").set("enable.auto.commit", "false").create().unwrap();
         let mut list = TopicPartitionList::new();
         for partition in 0..partitions {
             list.add_partition_offset(&topic, partition, Offset::Beginning).unwrap();
