@@ -105,8 +105,27 @@ fn json_line(service: &str, metadata: &tracing::Metadata<'_>, message: &Value, f
     for (name, value) in fields.iter().filter(|(name, _)| own.iter().all(|(own, _)| own != name)) {
         let _ = write!(line, ",{}:{value}", Value::from(*name));
     }
-    line.push_str("}\n");
+    line.push('}');
+    // JSON itself lets everything from DEL on stand as it is.
+    if line.bytes().any(|byte| byte >= 0x7f) {
+        line = escaped_as_json(&line);
+    }
+    line.push('\n');
     line
+}
+
+/// Escapes what is hostile in a record: it stands inside of strings only.
+fn escaped_as_json(record: &str) -> String {
+    let mut escaped = String::with_capacity(record.len());
+    for c in record.chars() {
+        if is_hostile(c) {
+            // None of them has more than four digits.
+            let _ = write!(escaped, "\\u{:04x}", u32::from(c));
+        } else {
+            escaped.push(c);
+        }
+    }
+    escaped
 }
 
 fn text_line(service: &str, metadata: &tracing::Metadata<'_>, message: &Value, fields: &Fields) -> String {
@@ -127,13 +146,17 @@ fn plain(value: &Value) -> String {
     }
 }
 
-/// Appends text with everything escaped that could end the line, move a terminal's cursor or hide text:
-/// control characters, line and paragraph separators, and direction marks.
+/// What could end the line, move a terminal's cursor or hide text: control characters, line and paragraph
+/// separators, and direction marks.
+fn is_hostile(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+/// Appends text with everything escaped that is hostile.
 fn push_escaped(line: &mut String, text: &str) {
     for c in text.chars() {
-        let hostile =
-            c.is_control() || matches!(c, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-        if hostile {
+        if is_hostile(c) {
             line.extend(c.escape_default());
         } else {
             line.push(c);
@@ -209,14 +232,29 @@ mod tests {
         }
     }
 
+    /// Line ends, a record of its own, terminal commands in both forms, separators, text that runs backward.
+    const HOSTILE: &str =
+        "a\r\n{\"level\":\"ERROR\"}\u{1b}[2J\u{9b}2J\u{7f}\u{85}\u{2028}\u{2029}\u{202e}\u{2067}\u{200f}\0ä😀";
+
     #[rstest]
     #[case::json(LogFormat::Json)]
     #[case::text(LogFormat::Text)]
-    fn a_field_cannot_leave_its_record(#[case] format: LogFormat) {
-        let hostile = "a\r\n{\"level\":\"ERROR\"}\u{1b}[2J\u{85}\u{2028}\u{202e}";
-        let lines = logged(format, || tracing::info!(actor_id = hostile, "{hostile}"));
-        assert_eq!(lines.matches('\n').count(), 1, "{lines}");
-        assert!(lines.ends_with('\n') && !lines.contains('\r') && !lines.contains('\u{1b}'), "{lines:?}");
+    fn fault_60_a_field_cannot_leave_its_record(#[case] format: LogFormat) {
+        let lines = logged(format, || {
+            tracing::info_span!("s", business_key = HOSTILE)
+                .in_scope(|| tracing::info!(actor_id = HOSTILE, error = ?HOSTILE, "{HOSTILE}"));
+        });
+        let line = lines.strip_suffix('\n').unwrap();
+        assert_eq!(line.chars().find(|c| is_hostile(*c)), None, "{line:?}");
+        assert!(line.contains("ä😀"), "what is harmless stays readable: {line}");
+    }
+
+    #[test]
+    fn fault_60_what_is_escaped_is_what_was_said() {
+        let lines = logged(LogFormat::Json, || tracing::info!(actor_id = HOSTILE, "{HOSTILE}"));
+        let record: Value = serde_json::from_str(&lines).unwrap();
+        assert_eq!((&record["actor_id"], &record["message"]), (&json!(HOSTILE), &json!(HOSTILE)));
+        assert_eq!(record["level"], "INFO");
     }
 
     #[test]
