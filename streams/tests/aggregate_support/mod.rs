@@ -95,6 +95,7 @@ impl SchemaSource for NoRegistry {
 pub struct World {
     pub database: TestDatabase,
     pub decoder: Arc<Decoder>,
+    pub encoder: Arc<Encoder>,
     quotes: AggregateProcessor<Quotes>,
     orders: AggregateProcessor<Orders>,
 }
@@ -110,7 +111,8 @@ impl World {
             database,
             decoder: Arc::new(Decoder::new(schemas, &ids, Arc::new(NoRegistry))),
             quotes: AggregateProcessor::new(Quotes::new(ReferenceCache::new().unwrap()), encoder.clone()),
-            orders: AggregateProcessor::new(Orders, encoder),
+            orders: AggregateProcessor::new(Orders, encoder.clone()),
+            encoder,
         };
         let mut tx = world.begin().await;
         import_tenant(&mut tx, &reference_data()).await.unwrap();
@@ -124,14 +126,20 @@ impl World {
 
     /// Lets the processor of its aggregate apply the command in this transaction.
     pub async fn apply(&self, tx: &mut Tx, sent: &Sent) -> Result<(), StepError> {
+        self.apply_and_hint(tx, sent).await.map(drop)
+    }
+
+    /// The same; gives what is to be hinted after the commit.
+    pub async fn apply_and_hint(&self, tx: &mut Tx, sent: &Sent) -> Result<AfterCommit, StepError> {
         let Sent { meta, aggregate_type, id, command } = sent.clone();
         let record = Record::Command(meta, aggregate_type, id.clone(), command);
         let batch = [Delivery { topic: "commands".to_owned(), partition: 0, offset: 0, key: id, record }];
         let mut after = AfterCommit::default();
         match aggregate_type {
-            AggregateType::Order => self.orders.apply(tx, &batch, &mut after).await,
-            _ => self.quotes.apply(tx, &batch, &mut after).await,
+            AggregateType::Order => self.orders.apply(tx, &batch, &mut after).await?,
+            _ => self.quotes.apply(tx, &batch, &mut after).await?,
         }
+        Ok(after)
     }
 
     /// The same in a transaction of its own, which commits.
