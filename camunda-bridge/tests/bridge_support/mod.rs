@@ -262,6 +262,18 @@ impl Bench {
         }
     }
 
+    /// As [`Self::until_facts_are`], in any order; the names are given sorted.
+    pub async fn until_facts_are_among(&self, business_key: &str, names: &[&str]) {
+        let mut seen = Vec::new();
+        let started = Instant::now();
+        while seen != names {
+            assert!(started.elapsed() < PATIENCE, "expected {names:?} in any order, saw {seen:?}");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            seen = self.fact_names(business_key).await;
+            seen.sort_unstable();
+        }
+    }
+
     /// The commands that the bridge has sent on a topic.
     pub async fn sent(&self, topic: &str) -> Vec<Command> {
         let records = self.outbox(topic).await;
