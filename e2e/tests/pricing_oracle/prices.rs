@@ -61,6 +61,14 @@ fn of_offering<'a>(dice: &mut Dice, place: impl Fn(&'static str) -> Place<'a>, p
         for _ in 0..dice.weighted(&[(30, 0), (35, 1), (20, 2), (15, 4)]) {
             prices.push(special(dice, &place));
         }
+        if dice.chance(3) {
+            // Conditions that differ and yet hold together.
+            for when in [json!({"quantity": {"gte": "0.5"}}), json!({"quantity": {"lte": "20.5"}})] {
+                let mut price = plain(dice, &place, (LONG_AGO, None));
+                price["when"] = when;
+                prices.push(price);
+            }
+        }
     }
 }
 
