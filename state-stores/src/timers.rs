@@ -91,12 +91,10 @@ pub async fn take_due(tx: &mut Tx, limit: i64) -> Result<Vec<Fired>, StoreError>
 
 /// How long it is until the next timer is due, but no longer than `at_most`. Over all tenants.
 pub async fn until_next(tx: &mut Tx, at_most: Duration) -> Result<Duration, StoreError> {
-    let seconds: f64 = sqlx::query_scalar(
-        "select coalesce(least(greatest(extract(epoch from min(due_at) - clock_timestamp()), 0), $1), $1)::float8 \
-         from cpq.quote_timer",
-    )
-    .bind(at_most.as_secs_f64())
-    .fetch_one(tx.connection())
-    .await?;
-    Ok(Duration::try_from_secs_f64(seconds).unwrap_or(at_most))
+    let seconds: Option<f64> =
+        sqlx::query_scalar("select extract(epoch from min(due_at) - clock_timestamp())::float8 from cpq.quote_timer")
+            .fetch_one(tx.connection())
+            .await?;
+    let next = seconds.map(|seconds| Duration::try_from_secs_f64(seconds.max(0.0)).unwrap_or(at_most));
+    Ok(next.map_or(at_most, |next| next.min(at_most)))
 }
