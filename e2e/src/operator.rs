@@ -52,7 +52,8 @@ pub fn behind() -> Result<Option<String>, String> {
     const PATIENCE_SECONDS: &str = "86400";
     let text = run(&["--output", "json", "lag", "--behind", "--max-seconds", PATIENCE_SECONDS])?;
     let lag: Value = serde_json::from_str(&text).map_err(|e| format!("cpq lag: {e}"))?;
-    let waiting = ["/outboxPending", "/deferredCommands/count", "/unstartedProcesses/count", "/parkedKeys"];
+    let waiting =
+        ["/outboxPending", "/deferredCommands/count", "/dueTimers/count", "/unstartedProcesses/count", "/parkedKeys"];
     let none = waiting.iter().all(|place| lag.pointer(place) == Some(&Value::from(0)));
     Ok((!none || lag["partitions"] != Value::Array(vec![])).then(|| lag.to_string()))
 }

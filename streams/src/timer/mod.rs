@@ -9,6 +9,7 @@ use cpq_avro::Encoder;
 use cpq_domain::follow_up::FollowUp;
 use cpq_domain::quote::QuoteCommand;
 use cpq_domain::quote::command::ExpireQuote;
+use cpq_runtime::backoff::Backoff;
 use cpq_runtime::outbound::{Cause, Outbound};
 use cpq_runtime::wake::{self, Wake};
 use cpq_state_stores::timers::{self, Fired};
@@ -19,6 +20,8 @@ use tokio_util::sync::CancellationToken;
 
 /// The name under which the keeper is woken when a timer is set.
 pub const WAKE: &str = "quote-timer";
+/// Pause while all that is due is in another keeper's hands.
+const BEHIND_OTHERS: Duration = Duration::from_millis(200);
 /// The actor of the commands that it sends.
 const SENDER: &str = "cpq-streams/timer";
 
@@ -27,8 +30,7 @@ const SENDER: &str = "cpq-streams/timer";
 pub struct TimerSettings {
     /// Timers taken in one transaction, which holds a command and a message for each.
     pub batch: i64,
-    /// Longest sleep: so late an expiry can be whose timer another process has set meanwhile, and so long the
-    /// database is left alone after it did not answer.
+    /// Longest sleep: so late an expiry can be whose timer another process has set meanwhile.
     pub longest_sleep: Duration,
 }
 
@@ -73,9 +75,11 @@ impl TimerKeeper {
     /// Fires timers until it is told to stop.
     pub async fn run(self, wake: &Wake, stop: CancellationToken) {
         let woken = wake.handle(WAKE);
+        let mut backoff = Backoff::default();
         while !stop.is_cancelled() {
             let sleep = match self.round().await {
                 Ok(round) => {
+                    backoff.reset();
                     self.status.set(Ok("waits for the next".to_owned()));
                     if round.fired > 0 {
                         metrics::counter!("cpq_quote_timers_fired_total").increment(round.fired as u64);
@@ -86,7 +90,7 @@ impl TimerKeeper {
                 Err(error) => {
                     tracing::warn!(%error, "no quote expires while the timers cannot be read");
                     self.status.set(Err(error.to_string()));
-                    self.settings.longest_sleep
+                    backoff.pause()
                 }
             };
             tokio::select! {
@@ -106,8 +110,9 @@ impl TimerKeeper {
             send(&mut outbound, fired)?;
         }
         outbound.write(&mut tx).await?;
-        let sleep = timers::until_next(&mut tx, self.settings.longest_sleep).await?;
+        let next = timers::until_next(&mut tx, self.settings.longest_sleep).await?;
         tx.commit().await?;
+        let sleep = if fired.is_empty() && next.is_zero() { BEHIND_OTHERS } else { next };
         Ok(Round { fired: fired.len(), sleep })
     }
 }
