@@ -3,7 +3,6 @@
 use crate::Failure;
 use cpq_state_stores::decisions::{AuditEntry, Records, append};
 use cpq_state_stores::{StoreError, Tx};
-use serde_json::json;
 use time::OffsetDateTime;
 use ulid::Ulid;
 
@@ -17,6 +16,9 @@ pub fn name(given: Option<&str>) -> String {
     given.map(str::to_owned).or_else(login).unwrap_or_else(|| NOBODY.to_owned())
 }
 
+/// What an operator's acts are allowed by. The command line has no token: the database role is what counts.
+pub const CLAIMS: &str = r#"{"roles":["operator"],"via":"cpq"}"#;
+
 /// A change that an operator makes.
 pub struct Act<'a> {
     pub tenant_id: &'a str,
@@ -28,8 +30,6 @@ pub struct Act<'a> {
 
 /// Writes the audit entry in the transaction of the change.
 pub async fn record(tx: &mut Tx, act: &Act<'_>, detail: &str) -> Result<(), Failure> {
-    // The command line has no token: the database role is what it was allowed by.
-    let claims = json!({"roles": ["operator"], "via": "cpq"}).to_string();
     let command_id = Ulid::generate().to_string();
     let entry = AuditEntry {
         tenant_id: act.tenant_id.to_owned(),
@@ -39,7 +39,7 @@ pub async fn record(tx: &mut Tx, act: &Act<'_>, detail: &str) -> Result<(), Fail
         error_code: None,
         actor_id: act.actor.to_owned(),
         actor_type: "USER",
-        claims,
+        claims: CLAIMS.to_owned(),
         correlation_id: format!("cpq:{command_id}"),
         command_id,
         detail: Some(detail.to_owned()),

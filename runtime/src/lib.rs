@@ -9,6 +9,7 @@ mod allocator;
 pub mod backoff;
 pub mod config;
 pub mod consumer;
+pub mod dead_letters;
 pub mod instance;
 pub mod outbound;
 pub mod processor;

@@ -1,4 +1,4 @@
-//! Hints over Redis: "the outbox has rows", "these commands are decided". They only make others look sooner;
+//! Hints over Redis: "the outbox has rows", "these commands are decided", "parked keys were let go". They only make others look sooner;
 //! every listener has a sweep of its own, so that with Redis gone everything still works, later.
 
 use cpq_domain::ids::CommandId;
@@ -11,6 +11,8 @@ use tracing::{debug, warn};
 pub const OUTBOX_CHANNEL: &str = "cpq:hint:outbox";
 /// Channel on which decided commands are hinted; the payload is their ids, comma-separated.
 pub const OUTCOME_CHANNEL: &str = "cpq:hint:outcome";
+/// Channel on which it is hinted that parked keys were let go; the payload is empty.
+pub const REDRIVE_CHANNEL: &str = "cpq:hint:redrive";
 /// Hints that wait for Redis; more are dropped.
 const MAX_QUEUED: usize = 1024;
 /// Ids in one message.
@@ -24,6 +26,7 @@ const RECONNECT_PAUSE: Duration = Duration::from_secs(1);
 
 enum Hint {
     Outbox,
+    Redrive,
     Decided(Vec<CommandId>),
 }
 
@@ -54,6 +57,11 @@ impl Hints {
         self.send(Hint::Outbox);
     }
 
+    /// Parked keys were let go. Never waits.
+    pub fn redrive(&self) {
+        self.send(Hint::Redrive);
+    }
+
     /// These commands have an outcome. Never waits.
     pub fn decided(&self, commands: Vec<CommandId>) {
         if !commands.is_empty() {
@@ -68,9 +76,18 @@ impl Hints {
 
     /// Wakes `wake` at each outbox hint, as long as it is used elsewhere.
     pub fn wake_on_outbox(&self, wake: &Arc<Notify>) {
+        self.wake_on(OUTBOX_CHANNEL, wake);
+    }
+
+    /// Wakes `wake` at each hint that parked keys were let go, as long as it is used elsewhere.
+    pub fn wake_on_redrive(&self, wake: &Arc<Notify>) {
+        self.wake_on(REDRIVE_CHANNEL, wake);
+    }
+
+    fn wake_on(&self, channel: &'static str, wake: &Arc<Notify>) {
         let Some(client) = self.client.clone() else { return };
         let wake = Arc::downgrade(wake);
-        tokio::spawn(listen(client, OUTBOX_CHANNEL, move |_| match wake.upgrade() {
+        tokio::spawn(listen(client, channel, move |_| match wake.upgrade() {
             Some(wake) => {
                 wake.notify_one();
                 true
@@ -101,7 +118,7 @@ async fn publish(client: redis::Client, mut hints: mpsc::Receiver<Hint>) {
     let mut connection = None;
     let mut batch = Vec::new();
     while hints.recv_many(&mut batch, MAX_QUEUED).await > 0 {
-        let (outbox, decided) = coalesce(batch.drain(..));
+        let Coalesced { outbox, redrive, decided } = coalesce(batch.drain(..));
         if connection.is_none() {
             connection = connect(&client).await;
         }
@@ -113,6 +130,9 @@ async fn publish(client: redis::Client, mut hints: mpsc::Receiver<Hint>) {
         let mut pipeline = redis::pipe();
         if outbox {
             pipeline.publish(OUTBOX_CHANNEL, "").ignore();
+        }
+        if redrive {
+            pipeline.publish(REDRIVE_CHANNEL, "").ignore();
         }
         for ids in decided.chunks(MAX_IDS) {
             pipeline.publish(OUTCOME_CHANNEL, ids.join(",")).ignore();
@@ -139,15 +159,24 @@ async fn connect(client: &redis::Client) -> Option<redis::aio::MultiplexedConnec
     }
 }
 
-fn coalesce(hints: impl Iterator<Item = Hint>) -> (bool, Vec<String>) {
-    let (mut outbox, mut decided) = (false, Vec::new());
+/// Queued hints, each said once.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Coalesced {
+    outbox: bool,
+    redrive: bool,
+    decided: Vec<String>,
+}
+
+fn coalesce(hints: impl Iterator<Item = Hint>) -> Coalesced {
+    let mut coalesced = Coalesced::default();
     for hint in hints {
         match hint {
-            Hint::Outbox => outbox = true,
-            Hint::Decided(ids) => decided.extend(ids.into_iter().map(CommandId::into_string)),
+            Hint::Outbox => coalesced.outbox = true,
+            Hint::Redrive => coalesced.redrive = true,
+            Hint::Decided(ids) => coalesced.decided.extend(ids.into_iter().map(CommandId::into_string)),
         }
     }
-    (outbox, decided)
+    coalesced
 }
 
 /// Hands each message of the channel to `heard` until that says to stop; connects again quietly.
@@ -189,7 +218,8 @@ mod tests {
     #[test]
     fn queued_hints_are_sent_together() {
         let hints = [Hint::Outbox, Hint::Decided(vec!["a".into()]), Hint::Outbox, Hint::Decided(vec!["b".into()])];
-        assert_eq!(coalesce(hints.into_iter()), (true, vec!["a".to_owned(), "b".to_owned()]));
+        let decided = vec!["a".to_owned(), "b".to_owned()];
+        assert_eq!(coalesce(hints.into_iter()), Coalesced { outbox: true, redrive: false, decided });
     }
 
     #[tokio::test]

@@ -1,4 +1,7 @@
-//! Keys that a consumer, or the relay, cannot go on with, and the records that wait behind them in order.
+//! Keys that a consumer, or the relay, cannot go on with, and the records that wait behind them in order. What a
+//! consumer needs to release a key is in `release`; what operators do is in [`crate::operations::parked`].
+
+pub mod release;
 
 use crate::{StoreError, Tx};
 
@@ -39,7 +42,8 @@ pub async fn park_key(
     Ok(result.rows_affected() > 0)
 }
 
-/// Appends records behind their parked keys, in one statement. One that is there already (a replay) stays.
+/// Appends records behind their parked keys, in one statement. One that is there already (a replay) stays. A key
+/// that an operator has let go in the meantime is parked again, on its way: its records wait their turn.
 pub async fn append(tx: &mut Tx, records: &[ParkedRecord]) -> Result<(), StoreError> {
     if records.is_empty() {
         return Ok(());
@@ -49,13 +53,15 @@ pub async fn append(tx: &mut Tx, records: &[ParkedRecord]) -> Result<(), StoreEr
         .map(|r| serde_json::to_string(&r.headers).map_err(|e| StoreError::corrupt("record headers", e)))
         .collect::<Result<_, _>>()?;
     sqlx::query(
-        "insert into cpq.parked_record \
+        "with r as (select * from unnest($1::text[], $2::text[], $3::int[], $4::bigint[], $5::text[], $6::text[], \
+             $7::bytea[], $8::text[], $9::text[]) \
+             as r(consumer, topic, partition, record_offset, message_key, tenant_id, value, headers, cause)), \
+           let_go as (insert into cpq.parked_key (consumer, topic, message_key, tenant_id, cause, status, redrive_at) \
+             select distinct on (consumer, topic, message_key) consumer, topic, message_key, tenant_id, cause, \
+               'REDRIVING', clock_timestamp() from r on conflict (consumer, topic, message_key) do nothing) \
+         insert into cpq.parked_record \
            (consumer, topic, partition, record_offset, message_key, tenant_id, value, headers, cause) \
-         select r.consumer, r.topic, r.partition, r.record_offset, r.message_key, r.tenant_id, r.value, \
-           r.headers::jsonb, r.cause \
-         from unnest($1::text[], $2::text[], $3::int[], $4::bigint[], $5::text[], $6::text[], $7::bytea[], \
-           $8::text[], $9::text[]) \
-           as r(consumer, topic, partition, record_offset, message_key, tenant_id, value, headers, cause) \
+         select consumer, topic, partition, record_offset, message_key, tenant_id, value, headers::jsonb, cause from r \
          on conflict do nothing",
     )
     .bind(records.iter().map(|r| r.consumer.as_str()).collect::<Vec<_>>())

@@ -96,7 +96,7 @@ async fn read_store(db: &Db) -> Result<(Vec<ConsumerPosition>, Waits), Failure> 
     let deferred = backlog::deferred_commands(&mut tx).await?;
     let timers = backlog::due_timers(&mut tx).await?;
     let unstarted = backlog::unstarted_instances(&mut tx).await?;
-    let parked = parked::keys(&mut tx, None, None).await?.len();
+    let parked = parked::count(&mut tx).await?;
     tx.commit().await?;
     Ok((positions, (outbox, deferred, timers, unstarted, parked)))
 }

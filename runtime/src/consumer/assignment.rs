@@ -3,7 +3,7 @@
 
 use super::partition::Partition;
 use super::worker::Worker;
-use super::{ConsumerStatus, Ended, Host, REVOKE_DRAIN, Standing, TAKE_OVER_LIMIT, lag};
+use super::{ConsumerStatus, Ended, Host, REVOKE_DRAIN, Standing, TAKE_OVER_LIMIT, lag, redrive};
 use crate::{backoff::Backoff, processor::Processor};
 use cpq_state_stores::StoreError;
 use cpq_state_stores::positions::{self, Assigned, Position};
@@ -18,7 +18,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
-use tokio::{runtime::Handle, task::JoinHandle};
+use tokio::{runtime::Handle, sync::Notify, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
@@ -30,6 +30,8 @@ struct Owned {
     worker: JoinHandle<()>,
 }
 
+type Partitions = HashMap<(String, i32), Owned>;
+
 /// The partitions that this consumer owns. Its callbacks run on the polling thread, inside `poll`.
 pub struct Assignment {
     host: Host,
@@ -37,7 +39,7 @@ pub struct Assignment {
     status: ConsumerStatus,
     runtime: Handle,
     shutdown: CancellationToken,
-    owned: Mutex<HashMap<(String, i32), Owned>>,
+    owned: Arc<Mutex<Partitions>>,
     ended: Mutex<Option<Ended>>,
 }
 
@@ -49,10 +51,24 @@ impl Assignment {
         runtime: Handle,
         shutdown: CancellationToken,
     ) -> Self {
-        Self { host, processor, status, runtime, shutdown, owned: Mutex::new(HashMap::new()), ended: Mutex::new(None) }
+        Self { host, processor, status, runtime, shutdown, owned: Arc::default(), ended: Mutex::new(None) }
     }
 
-    fn owned(&self) -> MutexGuard<'_, HashMap<(String, i32), Owned>> {
+    /// Tells the workers of keys that were let go, as long as this assignment lives.
+    pub fn watch_redrives(&self, hinted: Arc<Notify>) {
+        let owned = Arc::downgrade(&self.owned);
+        let wake = move |due: &[(String, i32)]| {
+            let Some(owned) = owned.upgrade() else { return false };
+            let owned = owned.lock().unwrap_or_else(PoisonError::into_inner);
+            for here in due.iter().filter_map(|partition| owned.get(partition)) {
+                here.partition.redrive.notify_one();
+            }
+            true
+        };
+        self.runtime.spawn(redrive::watch(self.host.clone(), self.processor.consumer(), hinted, wake));
+    }
+
+    fn owned(&self) -> MutexGuard<'_, Partitions> {
         self.owned.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

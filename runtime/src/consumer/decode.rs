@@ -21,8 +21,16 @@ impl RecordDecoder for Decoder {
     }
 }
 
+/// The record in a message's value, and whose it is. A record of nobody's cannot be applied.
+pub async fn read(decoder: &dyn RecordDecoder, value: Option<&[u8]>) -> Result<(Record, TenantId), DecodeError> {
+    let poison = |cause: &str| DecodeError::Poison { cause: cause.to_owned() };
+    let record = decoder.decode(value.ok_or_else(|| poison("the record has no value"))?).await?;
+    let tenant = tenant(&record).ok_or_else(|| poison("the record names no tenant"))?;
+    Ok((record, tenant))
+}
+
 /// Whose record it is; `None` for a state without its tenant.
-pub fn tenant(record: &Record) -> Option<TenantId> {
+fn tenant(record: &Record) -> Option<TenantId> {
     match record {
         Record::Event(envelope, _) => Some(envelope.tenant_id.clone()),
         Record::Command(meta, ..) => Some(meta.tenant_id.clone()),

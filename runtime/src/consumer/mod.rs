@@ -3,7 +3,8 @@
 //!
 //! One thread polls Kafka for each processor (`poll`), so that rebalances are always served; it takes
 //! partitions over in the database (`assignment`) and hands records to one task per partition (`worker`),
-//! which applies them in micro-batches (`step`) and parks what can never be applied (`park`).
+//! which applies them in micro-batches (`step`), parks what can never be applied (`park`), and releases parked keys
+//! that an operator has let go (`redrive`).
 //!
 //! What goes wrong: a transient failure is tried again for as long as the partition is owned; a fenced owner,
 //! an exceeded poll interval or a fatal client error throws the whole consumer away, and a new one joins; a
@@ -16,6 +17,7 @@ mod lag;
 mod park;
 mod partition;
 mod poll;
+mod redrive;
 mod step;
 mod worker;
 
@@ -27,7 +29,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
@@ -112,13 +114,15 @@ pub async fn run(
 ) -> Result<(), ConsumerError> {
     let consumer = processor.consumer();
     let mut backoff = Backoff::default();
+    let redrive = Arc::new(Notify::new());
+    host.hints.wake_on_redrive(&redrive);
     loop {
         let (sender, ended) = oneshot::channel();
         let (host, processor, of_thread) = (host.clone(), processor.clone(), status.clone());
-        let (runtime, stop) = (tokio::runtime::Handle::current(), shutdown.clone());
+        let (runtime, stop, hinted) = (tokio::runtime::Handle::current(), shutdown.clone(), redrive.clone());
         let thread = std::thread::Builder::new().name(format!("consume-{consumer}")).spawn(move || {
             // The receiver lives as long as this process wants to know.
-            let _ = sender.send(poll::run(&host, &processor, &of_thread, &runtime, &stop));
+            let _ = sender.send(poll::run(&host, &processor, &of_thread, &runtime, &stop, &hinted));
         });
         let reason = match thread {
             Err(cause) => format!("no thread for it: {cause}"),

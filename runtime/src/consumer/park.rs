@@ -118,6 +118,6 @@ fn copy(step: &Step, raw: &RawRecord, tenant: Option<&str>, cause: &str) -> Outb
 }
 
 /// Text that the database takes, of bounded length.
-fn storable(text: &str) -> String {
+pub fn storable(text: &str) -> String {
     text.chars().filter(|c| *c != '\0').take(MAX_CAUSE).collect()
 }

@@ -4,7 +4,7 @@
 use super::{PAUSE_AT_BYTES, PAUSE_AT_RECORDS};
 use rdkafka::message::{BorrowedMessage, Headers as _, Message as _};
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 
 /// A record as Kafka gave it.
@@ -71,6 +71,8 @@ pub struct Partition {
     stored: AtomicI64,
     /// Timestamp of the record in hand, else of the last applied one; 0 before the first.
     record_time: AtomicI64,
+    /// Told when a parked key of this partition is to be released.
+    pub redrive: Notify,
     /// Ends the worker after the transaction in hand.
     pub stop: CancellationToken,
     /// Set by the worker when its epoch is over.
@@ -98,6 +100,7 @@ impl Partition {
             passed: AtomicBool::new(false),
             stored: AtomicI64::new(next_offset),
             record_time: AtomicI64::new(0),
+            redrive: Notify::new(),
             stop: CancellationToken::new(),
             fenced: AtomicBool::new(false),
         };

@@ -12,6 +12,7 @@ use rdkafka::{
     message::BorrowedMessage,
 };
 use std::{sync::Arc, time::Duration};
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
@@ -37,9 +38,11 @@ pub fn run(
     status: &ConsumerStatus,
     runtime: &tokio::runtime::Handle,
     shutdown: &CancellationToken,
+    redrive: &Arc<Notify>,
 ) -> Result<(), Ended> {
     let assignment =
         Assignment::new(host.clone(), processor.clone(), status.clone(), runtime.clone(), shutdown.clone());
+    assignment.watch_redrives(redrive.clone());
     let rebuild = |error: KafkaError| Ended::Rebuild(error.to_string());
     let consumer: KafkaConsumer = configuration(host, processor.consumer())
         .create_with_context(assignment)

@@ -23,8 +23,8 @@ use tracing::{Instrument as _, Span, debug};
 #[derive(Default)]
 pub struct Decoded {
     pub raw: Vec<RawRecord>,
-    deliveries: Vec<Delivery>,
-    tenants: Vec<TenantId>,
+    pub deliveries: Vec<Delivery>,
+    pub tenants: Vec<TenantId>,
 }
 
 impl Decoded {
@@ -77,7 +77,7 @@ impl From<StoreError> for Outcome {
 /// Applies records of one partition.
 pub struct Step {
     pub host: Host,
-    processor: Arc<dyn Processor>,
+    pub processor: Arc<dyn Processor>,
     pub partition: Arc<Partition>,
     fence: Fence,
 }
@@ -235,7 +235,7 @@ impl Step {
             .collect()
     }
 
-    fn batch_span(&self, records: usize) -> Span {
+    pub fn batch_span(&self, records: usize) -> Span {
         let Partition { topic, partition, .. } = self.partition.as_ref();
         tracing::debug_span!("batch", consumer = self.consumer(), topic, partition, records)
     }
@@ -261,7 +261,8 @@ impl Step {
     }
 }
 
-fn panic_text(panic: &(dyn std::any::Any + Send)) -> &str {
+/// What a panic said.
+pub fn panic_text(panic: &(dyn std::any::Any + Send)) -> &str {
     panic
         .downcast_ref::<&str>()
         .copied()

@@ -3,16 +3,17 @@
 
 use super::partition::{Partition, RawRecord};
 use super::step::{Decoded, Outcome, Step};
-use super::{Host, MAX_BATCH, MAX_BATCH_BYTES, decode, park};
+use super::{Host, MAX_BATCH, MAX_BATCH_BYTES, decode, park, redrive};
 use crate::{backoff::Backoff, processor::Processor};
 use cpq_avro::DecodeError;
+use futures::FutureExt as _;
 use std::{collections::VecDeque, ops::Range, sync::Arc, time::Duration};
 use tokio::sync::mpsc;
 use tracing::{error, warn};
 
 /// A single record that the database refuses is tried so often before it is parked: a refusal may come from
 /// a race that does not repeat.
-const ATTEMPTS_BEFORE_PARKING: u32 = 3;
+pub const ATTEMPTS_BEFORE_PARKING: u32 = 3;
 
 /// The stored position follows after so long without a transaction that would take it along.
 const POSITION_DELAY: Duration = Duration::from_secs(1);
@@ -21,6 +22,7 @@ const POSITION_DELAY: Duration = Duration::from_secs(1);
 enum Idle {
     Stopped,
     PositionDue,
+    RedriveDue,
 }
 
 /// Why a worker ends.
@@ -48,14 +50,18 @@ impl Worker {
         Self { step: Step::new(host, processor, partition.clone()), partition, records }
     }
 
-    /// Works until the partition is taken away.
+    /// Works until the partition is taken away. Under load, batches and redriving take turns.
     pub async fn run(mut self) {
         loop {
-            let done = match self.next_batch().await {
+            let mut done = match self.next_batch().await {
                 Ok(batch) => self.bring_to_end(batch).await,
                 Err(Idle::PositionDue) => self.store_position().await,
+                Err(Idle::RedriveDue) => self.redrive().await,
                 Err(Idle::Stopped) => return,
             };
+            if done.is_ok() && self.partition.redrive.notified().now_or_never().is_some() {
+                done = self.redrive().await;
+            }
             if let Err(end) = done {
                 if matches!(end, End::Fenced) {
                     self.partition.set_fenced();
@@ -71,6 +77,7 @@ impl Worker {
             biased;
             () = self.partition.stop.cancelled() => return Err(Idle::Stopped),
             record = self.records.recv() => record.ok_or(Idle::Stopped)?,
+            () = self.partition.redrive.notified() => return Err(Idle::RedriveDue),
             () = tokio::time::sleep(POSITION_DELAY), if self.partition.has_passed() => return Err(Idle::PositionDue),
         };
         let mut batch = VecDeque::new();
@@ -109,6 +116,30 @@ impl Worker {
         }
     }
 
+    /// Brings one key that was let go forward. What fails for a moment is due again at the next sweep.
+    async fn redrive(&self) -> Result<(), End> {
+        match redrive::forward(&self.step).await {
+            Ok(redrive::Progress::Nothing) => Ok(()),
+            Ok(redrive::Progress::Moved) => {
+                self.partition.redrive.notify_one();
+                Ok(())
+            }
+            Err(Outcome::Fenced(what)) => {
+                warn!(consumer = self.step.consumer(), what, "fenced");
+                Err(End::Fenced)
+            }
+            Err(failed) => {
+                warn!(
+                    consumer = self.step.consumer(),
+                    topic = self.partition.topic,
+                    ?failed,
+                    "a redrive is tried again"
+                );
+                Ok(())
+            }
+        }
+    }
+
     async fn bring_to_end(&self, mut batch: VecDeque<RawRecord>) -> Result<(), End> {
         let mut backoff = Backoff::default();
         while let Some(first) = batch.front() {
@@ -140,18 +171,11 @@ impl Worker {
     async fn decode(&self, batch: &mut VecDeque<RawRecord>) -> Prefix {
         let mut records = Decoded::default();
         while let Some(raw) = batch.pop_front() {
-            let decoded = match raw.value.as_deref() {
-                None => Err(DecodeError::Poison { cause: "the record has no value".to_owned() }),
-                Some(value) => self.step.decoder().decode(value).await,
-            };
-            let then = match decoded {
-                Ok(record) => match decode::tenant(&record) {
-                    Some(tenant) => {
-                        records.push(&self.partition, raw, record, tenant);
-                        continue;
-                    }
-                    None => Then::Park(raw, "the record names no tenant".to_owned()),
-                },
+            let then = match decode::read(self.step.decoder(), raw.value.as_deref()).await {
+                Ok((record, tenant)) => {
+                    records.push(&self.partition, raw, record, tenant);
+                    continue;
+                }
                 Err(DecodeError::Poison { cause }) => Then::Park(raw, cause),
                 Err(DecodeError::RegistryUnavailable { cause }) => {
                     batch.push_front(raw);
