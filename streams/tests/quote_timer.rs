@@ -12,6 +12,7 @@ use aggregate_support::{Sent, accept};
 use cpq_avro::{Command, Record, topics};
 use cpq_domain::quote::{Quote, QuoteCommand};
 use cpq_domain::workflow::WorkflowCommand;
+use cpq_runtime::processor::{AfterCommit, Processor as _};
 use cpq_runtime::wake::Wake;
 use cpq_state_stores::timers;
 use pretty_assertions::assert_eq;
@@ -20,6 +21,7 @@ use role_support::{ACCOUNT, ACME, GLOBEX, Office, sales};
 use serde_json::json;
 use sqlx::{Connection as _, Executor as _, PgConnection, Row as _};
 use std::time::Duration;
+use streams::notification::Notifier;
 use streams::timer::{TimerKeeper, TimerSettings, TimerStatus, WAKE};
 use support::{eventually, stack};
 use time::OffsetDateTime;
@@ -155,6 +157,21 @@ async fn a_quote_expires_when_its_time_comes_even_if_every_process_was_down_then
     let state = office.deliveries(&[topics::QUOTE_STATE]).await.pop().unwrap();
     let Record::State { value, .. } = state.record else { panic!("{:?}", state.record) };
     assert_eq!((&value["status"], &value["aggregateSequence"]), (&json!("EXPIRED"), &json!(2)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_owns_the_customer_is_told_that_a_quote_has_expired() {
+    let mut office = Office::open().await;
+    let until = draft(&mut office, ACME, QUOTE, SOON).await;
+    past(until).await;
+    fire(&office).await;
+    office.follow().await;
+    let events = office.deliveries(&[topics::QUOTE_EVENTS]).await;
+    let mut tx = office.world.database.db.begin(&[ACME.into()]).await.unwrap();
+    Notifier.apply(&mut tx, &events, &mut AfterCommit::default()).await.unwrap();
+    tx.commit().await.unwrap();
+    let told = "select jsonb_build_array(kind, recipient, subject) from cpq.notification";
+    assert_eq!(columns(&office, told).await, [["QUOTE_EXPIRED", "alice", "Quote Q-2026-000001 has expired"]]);
 }
 
 /// A table that was restored from yesterday's backup, say, or two keepers that both believe it is theirs.
