@@ -59,6 +59,8 @@ const FILES: &[File] = files! {
         RecordArtifact
         LinkOrder
         WithdrawQuote
+        ReopenQuote
+        CloneQuote
         ExpireQuote;
     QUOTE_EVENTS Event Quote "quote/events":
         QuoteCreated
@@ -76,6 +78,7 @@ const FILES: &[File] = files! {
         QuoteArtifactGenerated
         QuoteAccepted
         QuoteOrderLinked
+        QuoteReopened
         QuoteWithdrawn
         QuoteExpired;
     ORDER_COMMANDS Command Order "order/commands":

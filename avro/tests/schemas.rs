@@ -56,10 +56,11 @@ fn every_event_and_command_of_the_domain_has_a_schema_and_no_schema_is_without_o
     let quote_events = names!(QuoteEvent: QuoteCreated QuoteConfigured QuotePriced QuoteSubmittedForApproval
         QuoteApprovalStarted QuoteApprovalStepClaimed QuoteApprovalStepReleased QuoteApprovalStepDecided
         QuoteApprovalEscalated QuoteApprovalWithdrawn QuoteApproved QuoteApprovalRejected QuoteArtifactGenerated
-        QuoteAccepted QuoteOrderLinked QuoteWithdrawn QuoteExpired);
+        QuoteAccepted QuoteOrderLinked QuoteReopened QuoteWithdrawn QuoteExpired);
     let quote_commands = names!(QuoteCommand: CreateQuote ConfigureQuote PriceQuote SubmitForApproval WithdrawApproval
         DecideApproval ClaimTask UnclaimTask CompleteTask GenerateArtifact AcceptQuote RequestOrder
-        RecordApprovalStarted EscalateApprovalStep RecordArtifact LinkOrder WithdrawQuote ExpireQuote);
+        RecordApprovalStarted EscalateApprovalStep RecordArtifact LinkOrder WithdrawQuote ReopenQuote
+        CloneQuote ExpireQuote);
     let order_events = names!(OrderEvent: OrderCreated OrderFulfilmentStarted OrderStepStarted OrderStepCompleted
         OrderStepOutcomeUnknown OrderStepCompensated OrderCompensationFailed OrderFalloutRaised OrderFalloutResolved
         OrderCompleted OrderCancellationRequested OrderCancelled);

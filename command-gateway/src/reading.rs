@@ -66,6 +66,7 @@ impl Ground {
             policy: &self.tenant.policy,
             authorities: &[],
             reserved_order: None,
+            source: None,
         }
     }
 }

@@ -30,6 +30,7 @@ pub struct QuoteReferences {
     found: Found,
     catalogs: HashMap<(TenantId, String), Arc<Catalog>>,
     order_numbers: Vec<i64>,
+    sources: Sources,
 }
 
 /// What a batch leaves besides the quotes themselves.
@@ -59,10 +60,28 @@ impl Quotes {
     }
 }
 
-/// The customer account that a command is about: its own, or the quote's.
-fn account<'a>(command: &'a QuoteCommand, state: Option<&'a Quote>) -> Option<&'a CustomerAccountId> {
-    match command {
+/// The quotes that others are to be made from.
+type Sources = HashMap<AggregateKey, Quote>;
+
+/// The quote that a command makes another one from.
+fn source(incoming: &Incoming<QuoteCommand>) -> Option<AggregateKey> {
+    match &incoming.command {
+        QuoteCommand::CloneQuote(c) => Some((incoming.meta.tenant_id.clone(), c.source_quote_id.to_string())),
+        _ => None,
+    }
+}
+
+/// The customer account that a command is about: its own, its source's, or the quote's.
+fn account<'a>(
+    incoming: &'a Incoming<QuoteCommand>,
+    state: Option<&'a Quote>,
+    sources: &'a Sources,
+) -> Option<&'a CustomerAccountId> {
+    match &incoming.command {
         QuoteCommand::CreateQuote(c) => Some(&c.customer_account_id),
+        QuoteCommand::CloneQuote(_) => {
+            source(incoming).and_then(|key| sources.get(&key)).map(|quote| &quote.customer_account_id)
+        }
         _ => state.map(|quote| &quote.customer_account_id),
     }
 }
@@ -108,8 +127,11 @@ impl Aggregate for Quotes {
         states: &HashMap<AggregateKey, Quote>,
     ) -> Result<QuoteReferences, StoreError> {
         let tenants = distinct(commands.iter().map(|c| c.meta.tenant_id.clone()));
+        let sources = distinct(commands.iter().filter_map(source));
+        let sources: Sources =
+            if sources.is_empty() { Sources::new() } else { aggregates::load_quotes(tx, &sources).await? };
         let accounts = commands.iter().filter_map(|c| {
-            account(&c.command, states.get(&c.key)).map(|account| (c.meta.tenant_id.clone(), account.clone()))
+            account(c, states.get(&c.key), &sources).map(|account| (c.meta.tenant_id.clone(), account.clone()))
         });
         let actors = commands.iter().map(|c| (c.meta.tenant_id.clone(), c.meta.claims.actor_id.clone()));
         let (customers, approvers) = (distinct(accounts), distinct(actors));
@@ -121,7 +143,7 @@ impl Aggregate for Quotes {
         let catalogs = self.catalogs(tx, distinct(newest.chain(configured))).await?;
         let acceptances = commands.iter().filter(|c| matches!(c.command, QuoteCommand::AcceptQuote(_))).count();
         let order_numbers = reference::reserve_order_numbers(tx, acceptances).await?;
-        Ok(QuoteReferences { found, catalogs, order_numbers })
+        Ok(QuoteReferences { found, catalogs, order_numbers, sources })
     }
 
     async fn decide(
@@ -143,7 +165,7 @@ impl Aggregate for Quotes {
         let of_tenant = |version: Option<String>| {
             version.and_then(|v| references.catalogs.get(&(meta.tenant_id.clone(), v))).map(Arc::as_ref)
         };
-        let customer = account(&incoming.command, state)
+        let customer = account(incoming, state, &references.sources)
             .and_then(|account| references.found.customers.get(&(meta.tenant_id.clone(), account.clone())));
         let authorities = references.found.approvers.get(&(meta.tenant_id.clone(), meta.claims.actor_id.clone()));
         let context = Context {
@@ -156,6 +178,7 @@ impl Aggregate for Quotes {
             policy: &tenant.policy,
             authorities: authorities.map(Vec::as_slice).unwrap_or_default(),
             reserved_order: reserved.as_ref(),
+            source: source(incoming).and_then(|key| references.sources.get(&key)),
         };
         Ok(quote::decide(state, &incoming.command, &context))
     }

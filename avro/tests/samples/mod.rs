@@ -206,6 +206,7 @@ pub fn quote_events() -> Vec<Value> {
             "orderId": "O-2026-000045", "order": order_snapshot()}),
         ),
         tagged("QuoteOrderLinked", json!({"orderId": "O-2026-000045"})),
+        tagged("QuoteReopened", json!({"reopenedBy": "alice", "reasonCode": "MORE_SITES"})),
         tagged("QuoteWithdrawn", json!({"withdrawnBy": "alice", "reasonCode": "LOST", "approvalRequestId": "apr-1"})),
         tagged("QuoteWithdrawn", json!({"withdrawnBy": "alice", "reasonCode": null, "approvalRequestId": null})),
         tagged(
@@ -258,6 +259,8 @@ pub fn quote_commands() -> Vec<Value> {
         tagged("EscalateApprovalStep", json!({"approvalRequestId": "apr-1", "level": "FINANCE"})),
         tagged("RecordArtifact", json!({"artifact": artifact()})),
         tagged("LinkOrder", json!({"orderId": "O-2026-000045"})),
+        tagged("ReopenQuote", json!({"quoteRevision": 4, "reasonCode": "MORE_SITES"})),
+        tagged("CloneQuote", json!({"sourceQuoteId": "Q-2026-000001", "quoteRevision": 4, "reasonCode": null})),
         tagged("WithdrawQuote", json!({"quoteRevision": 4, "reasonCode": null})),
         tagged("ExpireQuote", json!({"validUntil": "2026-12-31T23:59:59Z"})),
     ]

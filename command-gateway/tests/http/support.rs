@@ -333,6 +333,7 @@ impl World {
             policy: &tenant.policy,
             authorities: &[],
             reserved_order: None,
+            source: None,
         };
         quote::decide(state, command, &context)
     }

@@ -2,7 +2,7 @@
 
 use crate::approval::ApprovalLevel;
 use crate::configuration::LineRequest;
-use crate::ids::{ApprovalRequestId, ArtifactId, CustomerAccountId, OrderId, TaskId};
+use crate::ids::{ApprovalRequestId, ArtifactId, CustomerAccountId, OrderId, QuoteId, TaskId};
 use crate::moment::Moment;
 use crate::money::Currency;
 use crate::pricing::PricingRequest;
@@ -25,6 +25,8 @@ pub enum QuoteCommand {
     AcceptQuote(AcceptQuote),
     RequestOrder(RequestOrder),
     WithdrawQuote(WithdrawQuote),
+    ReopenQuote(ReopenQuote),
+    CloneQuote(CloneQuote),
 
     RecordApprovalStarted(RecordApprovalStarted),
     EscalateApprovalStep(EscalateApprovalStep),
@@ -50,6 +52,8 @@ impl QuoteCommand {
             Self::AcceptQuote(_) => "AcceptQuote",
             Self::RequestOrder(_) => "RequestOrder",
             Self::WithdrawQuote(_) => "WithdrawQuote",
+            Self::ReopenQuote(_) => "ReopenQuote",
+            Self::CloneQuote(_) => "CloneQuote",
             Self::RecordApprovalStarted(_) => "RecordApprovalStarted",
             Self::EscalateApprovalStep(_) => "EscalateApprovalStep",
             Self::RecordArtifact(_) => "RecordArtifact",
@@ -216,6 +220,25 @@ pub struct RequestOrder {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct WithdrawQuote {
+    pub quote_revision: u32,
+    pub reason_code: Option<String>,
+}
+
+/// Opens an approved or rejected offer again, to be changed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "camelCase")]
+pub struct ReopenQuote {
+    pub quote_revision: u32,
+    pub reason_code: Option<String>,
+}
+
+/// Makes the quote that the command is sent to from another one. The revision is the other one's.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "camelCase")]
+pub struct CloneQuote {
+    pub source_quote_id: QuoteId,
     pub quote_revision: u32,
     pub reason_code: Option<String>,
 }

@@ -5,7 +5,7 @@
 
 use super::command::*;
 use super::event::*;
-use super::{Phase, Quote, QuoteCommand, QuoteEvent, accept, approve, close, decide_step, price, task};
+use super::{Phase, Quote, QuoteCommand, QuoteEvent, accept, approve, close, decide_step, price, revise, task};
 use crate::approval::ApprovalPolicy;
 use crate::catalog::Catalog;
 use crate::command::{Applied, CommandMeta, Decision, IfMatch, Role};
@@ -34,6 +34,8 @@ pub struct Context<'a> {
     pub authorities: &'a [Approver],
     /// An order id nobody else has, for an acceptance.
     pub reserved_order: Option<&'a OrderId>,
+    /// The quote that a new one is made from.
+    pub source: Option<&'a Quote>,
 }
 
 pub(super) type Decided = Result<Decision<QuoteEvent, FollowUp>, Rejection>;
@@ -43,12 +45,13 @@ pub fn decide(state: Option<&Quote>, command: &QuoteCommand, ctx: &Context) -> D
     use QuoteCommand as C;
     let quote = match (state, command) {
         (None, C::CreateQuote(c)) => return create(c, ctx),
+        (None, C::CloneQuote(c)) => return revise::clone_quote(c, ctx),
         (None, _) => return Err(not_found(command)),
         (Some(quote), _) if !ctx.meta.claims.may_access(&quote.customer_account_id) => return Err(not_found(command)),
         (Some(quote), _) => quote,
     };
     match command {
-        C::CreateQuote(_) => Err(id_taken(quote)),
+        C::CreateQuote(_) | C::CloneQuote(_) => Err(id_taken(quote)),
         C::ConfigureQuote(c) => configure_quote(quote, c, ctx),
         C::PriceQuote(c) => price::price_quote(quote, c, ctx),
         C::SubmitForApproval(c) => approve::submit(quote, c, ctx),
@@ -64,6 +67,7 @@ pub fn decide(state: Option<&Quote>, command: &QuoteCommand, ctx: &Context) -> D
         C::AcceptQuote(c) => accept::accept(quote, c, ctx),
         C::RequestOrder(c) => accept::request_order(quote, c, ctx),
         C::LinkOrder(c) => accept::link_order(quote, c),
+        C::ReopenQuote(c) => revise::reopen(quote, c, ctx),
         C::WithdrawQuote(c) => close::withdraw_quote(quote, c, ctx),
         C::ExpireQuote(c) => close::expire(quote, c, ctx),
     }

@@ -30,6 +30,7 @@ pub enum QuoteEvent {
     QuoteArtifactGenerated(QuoteArtifactGenerated),
     QuoteAccepted(QuoteAccepted),
     QuoteOrderLinked(QuoteOrderLinked),
+    QuoteReopened(QuoteReopened),
     QuoteWithdrawn(QuoteWithdrawn),
     QuoteExpired(QuoteExpired),
 }
@@ -53,6 +54,7 @@ impl QuoteEvent {
             Self::QuoteArtifactGenerated(_) => "QuoteArtifactGenerated",
             Self::QuoteAccepted(_) => "QuoteAccepted",
             Self::QuoteOrderLinked(_) => "QuoteOrderLinked",
+            Self::QuoteReopened(_) => "QuoteReopened",
             Self::QuoteWithdrawn(_) => "QuoteWithdrawn",
             Self::QuoteExpired(_) => "QuoteExpired",
         }
@@ -69,6 +71,7 @@ impl QuoteEvent {
             | Self::QuoteApproved(_)
             | Self::QuoteApprovalRejected(_)
             | Self::QuoteAccepted(_)
+            | Self::QuoteReopened(_)
             | Self::QuoteWithdrawn(_)
             | Self::QuoteExpired(_) => true,
             Self::QuoteApprovalStarted(_)
@@ -226,6 +229,13 @@ pub struct QuoteAccepted {
 #[serde(rename_all = "camelCase")]
 pub struct QuoteOrderLinked {
     pub order_id: OrderId,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct QuoteReopened {
+    pub reopened_by: ActorId,
+    pub reason_code: Option<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

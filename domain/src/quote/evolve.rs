@@ -62,6 +62,10 @@ fn next(phase: Phase, event: &QuoteEvent, at: Moment) -> Phase {
     use QuoteEvent as E;
     match (phase, event) {
         (_, E::QuoteConfigured(e)) => Phase::Configured { configuration: e.configuration.clone() },
+        (
+            Phase::Approved { configuration, .. } | Phase::ApprovalRejected { configuration, .. },
+            E::QuoteReopened(_),
+        ) => Phase::Configured { configuration },
         (phase, E::QuoteWithdrawn(_)) => Phase::Withdrawn { was: Box::new(ended(phase)) },
         (phase, E::QuoteExpired(_)) => Phase::Expired { was: Box::new(ended(phase)) },
         (

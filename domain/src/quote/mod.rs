@@ -13,6 +13,7 @@ pub mod event;
 mod evolve;
 mod price;
 mod react;
+mod revise;
 mod task;
 mod task_view;
 pub mod template;
@@ -68,16 +69,43 @@ pub struct Quote {
 #[serde(tag = "name", rename_all = "SCREAMING_SNAKE_CASE", rename_all_fields = "camelCase")]
 pub enum Phase {
     Draft,
-    Configured { configuration: Configuration },
-    Priced { configuration: Configuration, price: PricedOffer },
-    PendingApproval { configuration: Configuration, price: PricedOffer, approval: Approval },
-    Approved { configuration: Configuration, price: PricedOffer, approval: Approval, artifacts: Vec<Artifact> },
-    ApprovalRejected { configuration: Configuration, price: PricedOffer, approval: Approval },
-    Accepted { configuration: Configuration, price: PricedOffer, approval: Approval, acceptance: Box<Acceptance> },
+    Configured {
+        configuration: Configuration,
+    },
+    Priced {
+        configuration: Configuration,
+        price: PricedOffer,
+    },
+    PendingApproval {
+        configuration: Configuration,
+        price: PricedOffer,
+        approval: Approval,
+    },
+    Approved {
+        configuration: Configuration,
+        price: PricedOffer,
+        approval: Approval,
+        artifacts: Vec<Artifact>,
+    },
+    ApprovalRejected {
+        configuration: Configuration,
+        price: PricedOffer,
+        approval: Approval,
+    },
+    Accepted {
+        configuration: Configuration,
+        price: PricedOffer,
+        approval: Approval,
+        acceptance: Box<Acceptance>,
+    },
     /// Taken back by the seller. What it had come to stays as history; nothing can rest on it any more.
-    Withdrawn { was: Box<Phase> },
+    Withdrawn {
+        was: Box<Phase>,
+    },
     /// As withdrawn, because `valid_until` has passed.
-    Expired { was: Box<Phase> },
+    Expired {
+        was: Box<Phase>,
+    },
 }
 
 /// The contract's quote statuses.

@@ -106,6 +106,7 @@ pub enum QuoteAction {
     DecideApproval,
     GenerateArtifact,
     AcceptQuote,
+    ReopenQuote,
     WithdrawQuote,
     CreateOrder,
 }
@@ -122,8 +123,9 @@ fn allowed_actions(quote: &Quote, now: Moment, claims: &Claims) -> Vec<QuoteActi
     let fresh = quote.price().is_some_and(|price| now < price.fresh_until);
     let mut offers = match &quote.phase {
         Phase::Draft => vec![(A::ConfigureQuote, sales)],
-        Phase::Configured { .. } | Phase::ApprovalRejected { .. } => {
-            vec![(A::ConfigureQuote, sales), (A::PriceQuote, sales)]
+        Phase::Configured { .. } => vec![(A::ConfigureQuote, sales), (A::PriceQuote, sales)],
+        Phase::ApprovalRejected { .. } => {
+            vec![(A::ConfigureQuote, sales), (A::PriceQuote, sales), (A::ReopenQuote, sales)]
         }
         Phase::Priced { .. } => {
             vec![(A::ConfigureQuote, sales), (A::PriceQuote, sales), (A::SubmitForApproval, sales && fresh)]
@@ -135,6 +137,7 @@ fn allowed_actions(quote: &Quote, now: Moment, claims: &Claims) -> Vec<QuoteActi
         Phase::Approved { artifacts, .. } => vec![
             (A::GenerateArtifact, sales),
             (A::AcceptQuote, (sales || claims.has(Role::Customer)) && fresh && !artifacts.is_empty()),
+            (A::ReopenQuote, sales),
         ],
         Phase::Accepted { acceptance, .. } => {
             vec![(A::CreateOrder, claims.has(Role::OrderManager) && !acceptance.order_linked)]

@@ -9,5 +9,6 @@ mod orders;
 mod properties;
 mod quote_rules;
 mod quotes;
+mod revising;
 mod views;
 mod world;

@@ -41,6 +41,7 @@ const QUOTE_COMMANDS: &[&str] = &[
     "bridge escalate",
     "document stored",
     "orders link",
+    "alice reopen",
     "alice withdraw-quote",
     "timer expire day=5",
 ];

@@ -47,6 +47,7 @@ const QUOTE_LINES: &[&str] = &[
     "orders link",
     "alice price rev=1",
     "carl accept day=40",
+    "alice reopen",
     "alice withdraw-quote",
     "timer expire day=5",
     "timer expire day=4",

@@ -43,6 +43,7 @@ const GIVEN: &[(&str, &str, &str)] = &[
     ("large-pending", "large-starting", "bridge started"),
     ("parallel", "large-pending", "bob decide"),
     ("withdrawn-submission", "pending", "alice withdraw"),
+    ("reopened", "presented", "alice reopen"),
     ("withdrawn", "presented", "alice withdraw-quote"),
     ("withdrawn-pending", "claimed", "alice withdraw-quote"),
     ("expired", "short-lived", "timer expire day=5"),
@@ -63,6 +64,8 @@ pub struct Run {
     pub quote: Option<Quote>,
     pub log: Vec<(QuoteEvent, Moment)>,
     pub four_eyes_off: bool,
+    /// What a clone is made from.
+    pub source: Option<Quote>,
 }
 
 impl Run {
@@ -126,6 +129,7 @@ impl Run {
             policy: &WORLD.policy,
             authorities: &authorities,
             reserved_order: Some(&order_id()),
+            source: self.source.as_ref(),
         };
         let decision = quote::decide(self.quote.as_ref(), command, &context);
         if let Some(quote) = &self.quote {
@@ -228,6 +232,12 @@ impl Run {
             "escalate" => C::EscalateApprovalStep(EscalateApprovalStep {
                 approval_request_id: self.request(line),
                 level: from_value(json!(word("level", "SALES_MANAGER"))).unwrap(),
+            }),
+            "reopen" => C::ReopenQuote(ReopenQuote { quote_revision, reason_code: None }),
+            "clone" => C::CloneQuote(CloneQuote {
+                source_quote_id: quote_id(),
+                quote_revision: line.number("rev").or(self.source.as_ref().map(|q| q.revision)).unwrap_or(1),
+                reason_code: None,
             }),
             "withdraw-quote" => C::WithdrawQuote(WithdrawQuote { quote_revision, reason_code: None }),
             "expire" => C::ExpireQuote(ExpireQuote {

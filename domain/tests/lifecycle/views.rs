@@ -25,10 +25,10 @@ fn actions(view: &Value) -> Vec<&str> {
 #[case("pending", "olivia", &["withdrawQuote"])]
 #[case("claimed", "greta", &[])]
 #[case("half-approved", "bob", &[])]
-#[case("approved", "alice", &["generateArtifact", "withdrawQuote"])]
-#[case("presented", "alice", &["generateArtifact", "acceptQuote", "withdrawQuote"])]
+#[case("approved", "alice", &["generateArtifact", "reopenQuote", "withdrawQuote"])]
+#[case("presented", "alice", &["generateArtifact", "acceptQuote", "reopenQuote", "withdrawQuote"])]
 #[case("presented", "carl", &["acceptQuote"])]
-#[case("rejected", "alice", &["configureQuote", "priceQuote", "withdrawQuote"])]
+#[case("rejected", "alice", &["configureQuote", "priceQuote", "reopenQuote", "withdrawQuote"])]
 #[case("accepted", "omar", &["createOrder"])]
 #[case("ordered", "omar", &[])]
 fn a_quote_offers_what_its_caller_could_do_now(#[case] given: &str, #[case] who: &str, #[case] expected: &[&str]) {

@@ -79,7 +79,7 @@ fn status_after(event: &QuoteEvent) -> Option<Status> {
     use QuoteEvent as E;
     Some(match event {
         E::QuoteCreated(_) => Status::Draft,
-        E::QuoteConfigured(_) => Status::Configured,
+        E::QuoteConfigured(_) | E::QuoteReopened(_) => Status::Configured,
         E::QuotePriced(_) | E::QuoteApprovalWithdrawn(_) => Status::Priced,
         E::QuoteSubmittedForApproval(_) => Status::PendingApprovalWorkflowStart,
         E::QuoteApprovalStarted(_) => Status::PendingApproval,
@@ -102,7 +102,7 @@ fn evidence_after(row: &mut WorkspaceRow, event: &QuoteEvent) {
     use QuoteEvent as E;
     let text = |text: &str| Some(text.to_owned());
     match event {
-        E::QuoteConfigured(_) => {
+        E::QuoteConfigured(_) | E::QuoteReopened(_) => {
             row.total_amount = None;
             row.approval_status = None;
             row.artifact_status = None;

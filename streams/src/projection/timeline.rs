@@ -48,6 +48,7 @@ pub fn quote(row: &WorkspaceRow, event: &QuoteEvent) -> String {
         E::QuoteArtifactGenerated(e) => format!("Proposal {} generated for quote {id}", e.artifact.artifact_id),
         E::QuoteAccepted(e) => format!("Quote {id} accepted by {}", e.accepted_by),
         E::QuoteOrderLinked(e) => format!("Order {} created from quote {id}", e.order_id),
+        E::QuoteReopened(e) => format!("{} opened quote {id} again", e.reopened_by),
         E::QuoteWithdrawn(e) => format!("{} withdrew quote {id}", e.withdrawn_by),
         E::QuoteExpired(e) => format!("Quote {id} expired: it was valid until {}", e.valid_until),
     }
