@@ -42,6 +42,8 @@ create table cpq.dead_letter_action (
   -- The record as it was before it was discarded or edited.
   value          bytea,
   headers        jsonb,
+  -- What was answered: {summary, warnings, status}; a retry of the same request is answered the same.
+  told           jsonb not null,
   requested_at   timestamptz not null,
   -- Records that were applied by this.
   applied        bigint not null default 0,

@@ -18,6 +18,7 @@ use cpq_runtime::admin::Readiness;
 use cpq_runtime::telemetry::{TraceContext, join};
 use cpq_state_stores::Db;
 use cpq_state_stores::cache::Redis;
+use cpq_state_stores::hints::Hints;
 use cpq_state_stores::previews::Previews;
 use cpq_state_stores::rate_limit::RateLimiter;
 use cpq_state_stores::reference::ReferenceCache;
@@ -38,6 +39,7 @@ pub const MAX_HEADER_BYTES: usize = 32 * 1024;
 pub struct Gateway {
     pub db: Db,
     pub redis: Redis,
+    pub hints: Hints,
     pub rate_limiter: RateLimiter,
     pub authenticator: Authenticator,
     pub encoder: Encoder,

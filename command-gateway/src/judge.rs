@@ -312,13 +312,14 @@ fn query(operation: &Operation, text: &str) -> Result<Vec<(String, String)>, Pro
 
 /// Says in answers and logs what the request is about, as far as its path and body say it.
 fn name_business_key(call: &Call, body: &Value) {
-    const SUBJECTS: [(&str, &str); 6] = [
+    const SUBJECTS: [(&str, &str); 7] = [
         ("quoteId", "quote"),
         ("orderId", "order"),
         ("taskId", "task"),
         ("customerAccountId", "customer"),
         ("commandId", "command"),
         ("offeringId", "offering"),
+        ("deadLetterId", "dead-letter"),
     ];
     let in_path = SUBJECTS.iter().find_map(|(name, kind)| call.usable_segment(name).map(|id| (*kind, id)));
     let subject = in_path.or_else(|| {

@@ -16,10 +16,11 @@ come within the wait (`Prefer: wait=N`, `respond-async`). Send each command with
 same one. Every answer carries `X-Correlation-Id`; every refusal is `application/problem+json`.";
 
 /// The documents of `contracts/openapi`, each with its tags.
-pub const FILES: [(&str, &str, &[Tag]); 3] = [
+pub const FILES: [(&str, &str, &[Tag]); 4] = [
     ("quote-api.yaml", "Quotes", &[Tag::Quotes, Tag::Catalog, Tag::Customers, Tag::Commands]),
     ("order-api.yaml", "Orders", &[Tag::Orders]),
     ("task-api.yaml", "Tasks", &[Tag::Tasks]),
+    ("operations-api.yaml", "Operations", &[Tag::DeadLetters]),
 ];
 
 static WHOLE: LazyLock<String> = LazyLock::new(|| document("CPQ Streams", &Tag::ALL).to_string());
@@ -228,7 +229,7 @@ fn problem(status: u16, codes: &[ErrorCode], operation: &Operation) -> Value {
 
 /// A problem document of this code, as this operation could answer it.
 fn example(code: ErrorCode, operation: &Operation) -> Value {
-    const IDS: [(&str, &str, &str); 7] = [
+    const IDS: [(&str, &str, &str); 8] = [
         ("{quoteId}", "Q-2026-000123", "quote"),
         ("{orderId}", "O-2026-000045", "order"),
         ("{taskId}", "apr-2026-000123-r4.FINANCE", "task"),
@@ -236,6 +237,7 @@ fn example(code: ErrorCode, operation: &Operation) -> Value {
         ("{commandId}", "01JZ1R6S8T7XK4A5Q9ZQ8Y6T4Q", "command"),
         ("{offeringId}", "fiber-1g", "offering"),
         ("{artifactId}", "art-2026-000123-r5-1", "artifact"),
+        ("{deadLetterId}", "7d0f2c1a-3a3e-4a0e-9a53-0f6f6c1d2b10", "dead-letter"),
     ];
     let (status, title) = status_and_title(code);
     let instance = IDS.iter().fold(operation.path.to_owned(), |path, (name, id, _)| path.replace(name, id));

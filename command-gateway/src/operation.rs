@@ -44,11 +44,19 @@ pub enum Tag {
     Catalog,
     Customers,
     Commands,
+    DeadLetters,
 }
 
 impl Tag {
-    pub const ALL: [Self; 6] =
-        [Self::Quotes, Self::Orders, Self::Tasks, Self::Catalog, Self::Customers, Self::Commands];
+    pub const ALL: [Self; 7] = [
+        Self::Quotes,
+        Self::Orders,
+        Self::Tasks,
+        Self::Catalog,
+        Self::Customers,
+        Self::Commands,
+        Self::DeadLetters,
+    ];
 
     pub fn name(self) -> &'static str {
         match self {
@@ -58,6 +66,7 @@ impl Tag {
             Self::Catalog => "catalog",
             Self::Customers => "customers",
             Self::Commands => "commands",
+            Self::DeadLetters => "dead-letters",
         }
     }
     pub fn describes(self) -> &'static str {
@@ -68,6 +77,7 @@ impl Tag {
             Self::Catalog => "What is on sale.",
             Self::Customers => "What happened with a customer.",
             Self::Commands => "What became of a command.",
+            Self::DeadLetters => "Records that could not be applied, and what waits behind them.",
         }
     }
 }

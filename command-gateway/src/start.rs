@@ -74,6 +74,7 @@ pub async fn start(config: &GatewayConfig, metrics: PrometheusHandle) -> Result<
         in_flight: Arc::new(Semaphore::new(config.max_in_flight)),
         db,
         redis,
+        hints,
     };
     Ok(Started { gateway: Arc::new(gateway), writers })
 }

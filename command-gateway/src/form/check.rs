@@ -69,6 +69,8 @@ impl Faults {
             Kind::Object(object) => return self.object(object, value, at),
             Kind::List { of, max } => return self.list(of, *max, value, at),
             Kind::Characteristics => self.characteristics(value, at),
+            Kind::Boolean if value.is_boolean() => {}
+            Kind::Boolean => self.add(at, FieldCode::WrongType, format!("must be a boolean, not {}", kind_of(value))),
             Kind::Integer { min, max } => self.integer(*min, *max, value, at),
             Kind::Text(text) => self.string(value, at, "text", |faults, given| faults.text(text, given, at)),
             Kind::Decimal(decimal) => {
@@ -235,6 +237,7 @@ mod tests {
             Field::optional("inner", Kind::List { of: &INNER, max: 2 }, ""),
             Field::optional("facts", Kind::Characteristics, ""),
             Field::optional("code", CODE, ""),
+            Field::with_default("sure", Kind::Boolean, "false", ""),
         ],
         also: None,
         example: "{}",
@@ -243,7 +246,7 @@ mod tests {
     #[test]
     fn defaults_are_filled_in_and_null_counts_as_left_out() {
         let checked = check(&OUTER, &json!({"revision": 3, "term": null, "currency": null})).unwrap();
-        assert_eq!(checked, json!({"revision": 3, "term": 1}));
+        assert_eq!(checked, json!({"revision": 3, "term": 1, "sure": false}));
     }
 
     #[rstest]
@@ -271,6 +274,7 @@ mod tests {
     #[case(json!({"revision": 1, "inner": [1]}), "/inner/0", C::WrongType)]
     #[case(json!({"revision": 1, "inner": [{}, {}, {}]}), "/inner", C::OutOfRange)]
     #[case(json!({"revision": 1, "facts": {"sla": 1.5}}), "/facts/sla", C::WrongType)]
+    #[case(json!({"revision": 1, "sure": "true"}), "/sure", C::WrongType)]
     #[case(json!({"revision": 1, "code": ""}), "/code", C::OutOfRange)]
     #[case(json!({"revision": 1, "code": "two words"}), "/code", C::Pattern)]
     fn a_fault_is_named_by_pointer_and_code(#[case] body: serde_json::Value, #[case] pointer: &str, #[case] code: C) {

@@ -55,6 +55,7 @@ impl Field {
 #[derive(Clone, Copy)]
 pub enum Kind {
     Text(Text),
+    Boolean,
     Integer {
         min: i64,
         max: i64,

@@ -51,6 +51,7 @@ fn kind(kind: &Kind, components: &mut Map<String, Value>) -> Value {
             }
             schema
         }
+        Kind::Boolean => json!({"type": "boolean"}),
         Kind::Integer { min, max } => json!({"type": "integer", "minimum": min, "maximum": max}),
         Kind::Decimal(Decimal { example, .. }) => json!({
             "type": "string", "format": "decimal", "pattern": r"^-?[0-9]{1,13}(\.[0-9]+)?$", "examples": [example]

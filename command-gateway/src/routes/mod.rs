@@ -4,6 +4,7 @@
 pub mod catalog;
 pub mod commands;
 pub mod customers;
+pub mod dead_letters;
 pub mod history;
 pub mod orders;
 pub mod quotes;
@@ -16,6 +17,7 @@ use crate::render::{AcceptedQuote, ChangedOrder, CompletedTask};
 use crate::submit::PendingCommand;
 use cpq_domain::command::Role;
 use cpq_domain::order::view::OrderView;
+use cpq_domain::quote::diff::RevisionDiff;
 use cpq_domain::quote::view::{ArtifactView, PriceView, QuoteView, TaskView};
 use cpq_domain::rejection::ErrorCode as E;
 use http::Method;
@@ -24,6 +26,8 @@ const SALES: Who = Who::Roles(&[Role::SalesRep]);
 const APPROVERS: Who = Who::Roles(&[Role::Approver]);
 const ORDER_MANAGERS: Who = Who::Roles(&[Role::OrderManager]);
 const CATALOG_ADMINS: Who = Who::Roles(&[Role::CatalogAdmin]);
+const OPERATORS: Who = Who::Roles(&[Role::Operator]);
+const OPERATORS_AND_AUDITORS: Who = Who::Roles(&[Role::Operator, Role::Auditor]);
 
 /// A command with a body; If-Match is honoured where it is sent.
 const fn command(body: &'static crate::form::Object) -> Kind {
@@ -304,6 +308,42 @@ pub static OPERATIONS: &[Operation] = &[
         handler: handler!(quotes::acceptance::handle),
     },
     Operation {
+        id: "reopenQuote",
+        method: Method::POST,
+        path: "/quotes/{quoteId}/revision",
+        tag: Tag::Quotes,
+        summary: "Open an approved or rejected offer again",
+        who: SALES,
+        kind: command(&quotes::revision::BODY),
+        query: &[],
+        success: &[about(200, "The quote, CONFIGURED.", schema::<QuoteView>), PENDING],
+        errors: &[
+            E::QuoteNotFound,
+            E::QuoteRevisionStale,
+            E::QuoteNotEditable,
+            E::QuoteAlreadyAccepted,
+            E::QuoteExpired,
+            E::QuoteWithdrawn,
+        ],
+        handler: handler!(quotes::revision::handle),
+    },
+    Operation {
+        id: "cloneQuote",
+        method: Method::POST,
+        path: "/quotes/{quoteId}/clone",
+        tag: Tag::Quotes,
+        summary: "Make a new quote from this one",
+        who: SALES,
+        kind: command(&quotes::clone::BODY),
+        query: &[],
+        success: &[
+            made("The new quote: CONFIGURED, or DRAFT where this one has no lines.", schema::<QuoteView>),
+            PENDING,
+        ],
+        errors: &[E::QuoteNotFound, E::QuoteRevisionStale],
+        handler: handler!(quotes::clone::handle),
+    },
+    Operation {
         id: "withdrawQuote",
         method: Method::POST,
         path: "/quotes/{quoteId}/withdrawal",
@@ -313,13 +353,7 @@ pub static OPERATIONS: &[Operation] = &[
         kind: command(&quotes::withdrawal::BODY),
         query: &[],
         success: &[about(200, "The quote, WITHDRAWN.", schema::<QuoteView>), PENDING],
-        errors: &[
-            E::QuoteNotFound,
-            E::QuoteRevisionStale,
-            E::QuoteAlreadyAccepted,
-            E::QuoteExpired,
-            E::QuoteWithdrawn,
-        ],
+        errors: &[E::QuoteNotFound, E::QuoteRevisionStale, E::QuoteAlreadyAccepted, E::QuoteExpired, E::QuoteWithdrawn],
         handler: handler!(quotes::withdrawal::handle),
     },
     Operation {
@@ -360,6 +394,23 @@ pub static OPERATIONS: &[Operation] = &[
         success: &[about(200, "The story and the chain.", schema::<quotes::explanation::Explanation>)],
         errors: &[E::QuoteNotFound],
         handler: handler!(quotes::explanation::handle),
+    },
+    Operation {
+        id: "diffQuoteRevisions",
+        method: Method::GET,
+        path: "/quotes/{quoteId}/revisions/{a}/diff/{b}",
+        tag: Tag::Quotes,
+        summary: "What changed between two revisions",
+        who: Who::AnyRole,
+        kind: Kind::Read,
+        query: &[],
+        success: &[about(
+            200,
+            "What changed from revision a to revision b, each as it was at its end; either may be the older. The ETag is the current revision.",
+            schema::<RevisionDiff>,
+        )],
+        errors: &[E::QuoteNotFound, E::ValidationFailed],
+        handler: handler!(quotes::revision_diff::handle),
     },
     Operation {
         id: "createOrder",
@@ -565,6 +616,75 @@ pub static OPERATIONS: &[Operation] = &[
         errors: &[E::CommandNotFound],
         handler: handler!(commands::get::handle),
     },
+    Operation {
+        id: "listDeadLetters",
+        method: Method::GET,
+        path: "/dead-letters",
+        tag: Tag::DeadLetters,
+        summary: "What could not be applied",
+        who: OPERATORS_AND_AUDITORS,
+        kind: Kind::Read,
+        query: &dead_letters::list::FILTERS,
+        success: &[other(200, "A page of the parked keys, oldest first.", page::<dead_letters::view::DeadLetterView>)],
+        errors: &[],
+        handler: handler!(dead_letters::list::handle),
+    },
+    Operation {
+        id: "getDeadLetter",
+        method: Method::GET,
+        path: "/dead-letters/{deadLetterId}",
+        tag: Tag::DeadLetters,
+        summary: "Read a dead letter",
+        who: OPERATORS_AND_AUDITORS,
+        kind: Kind::Read,
+        query: &[],
+        success: &[other(
+            200,
+            "What waits, and what was done with it; also once it is released.",
+            schema::<dead_letters::view::DeadLetterDetail>,
+        )],
+        errors: &[E::DeadLetterNotFound],
+        handler: handler!(dead_letters::get::handle),
+    },
+    Operation {
+        id: "redriveDeadLetter",
+        method: Method::POST,
+        path: "/dead-letters/{deadLetterId}/redrive",
+        tag: Tag::DeadLetters,
+        summary: "Apply it again, and release what waits behind it",
+        who: OPERATORS,
+        kind: command(&dead_letters::act::BODY),
+        query: &dead_letters::act::QUERY,
+        success: LETTING_GO,
+        errors: &[E::DeadLetterNotFound, E::DeadLetterBusy, E::DeadLetterNeedsForce],
+        handler: handler!(dead_letters::act::redrive),
+    },
+    Operation {
+        id: "discardDeadLetter",
+        method: Method::POST,
+        path: "/dead-letters/{deadLetterId}/discard",
+        tag: Tag::DeadLetters,
+        summary: "Give its first record up, and release what waits behind it",
+        who: OPERATORS,
+        kind: command(&dead_letters::act::BODY),
+        query: &dead_letters::act::QUERY,
+        success: LETTING_GO,
+        errors: &[E::DeadLetterNotFound, E::DeadLetterBusy, E::DeadLetterNeedsForce, E::DeadLetterNotDiscardable],
+        handler: handler!(dead_letters::act::discard),
+    },
+];
+
+/// What acting on a dead letter answers.
+const LETTING_GO: &[Success] = &[
+    Success {
+        status: 202,
+        describes: "The consumer that parked it is at it; `Location` tells how far.",
+        content: Content::Json(schema::<dead_letters::act::DeadLetterResult>),
+        etag: false,
+        location: true,
+    },
+    other(200, "Nothing of it is parked any more.", schema::<dead_letters::act::DeadLetterResult>),
+    other(200, "What it would mean; nothing was changed.", schema::<dead_letters::act::DeadLetterResult>),
 ];
 
 /// What configuring may answer, asked or sent.

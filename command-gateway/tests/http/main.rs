@@ -6,6 +6,7 @@ mod auth;
 mod catalog;
 mod check;
 mod commit;
+mod dead_letters;
 mod idempotency;
 mod isolation;
 mod judgement;

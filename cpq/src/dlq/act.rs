@@ -33,7 +33,7 @@ pub fn by<'a>(action_id: &'a str, actor: &'a str, doing: &'a Doing, force: bool)
         actor_type: "USER",
         claims: operator::CLAIMS,
         correlation_id: action_id,
-        reason: &doing.reason,
+        reason: doing.reason.as_deref().unwrap_or_default(),
         force,
         at: OffsetDateTime::now_utc(),
     }
@@ -59,7 +59,7 @@ fn dry_run(letter: &DeadLetter, act: Act, told: &Preview) -> Result<Answer, Fail
 }
 
 fn answer(done: &Done, act: Act, told: &Preview, action_id: &str) -> Result<Answer, Failure> {
-    let Done { letter, free, answered } = done;
+    let Done { letter, free, answered, .. } = done;
     let report = json!({
         "dryRun": false, "action": act.as_str(), "actionId": action_id, "deadLetter": letter, "preview": told,
         "free": free, "answeredCommand": answered,

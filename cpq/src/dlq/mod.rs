@@ -87,9 +87,9 @@ struct Which {
 /// How something is done.
 #[derive(Args, Clone, Debug)]
 struct Doing {
-    /// Why; it goes into the audit.
-    #[arg(long, value_parser = NonEmptyStringValueParser::new())]
-    reason: String,
+    /// Why; it goes into the audit. Required with --yes.
+    #[arg(long, required_if_eq("yes", "true"), value_parser = NonEmptyStringValueParser::new())]
+    reason: Option<String>,
     /// Do it; without this nothing is changed.
     #[arg(long)]
     yes: bool,

@@ -5,7 +5,7 @@ use super::{By, Refusal, locked};
 use cpq_avro::Record;
 use cpq_avro::topics;
 use cpq_domain::command::CommandMeta;
-use cpq_state_stores::operations::parked::act;
+use cpq_state_stores::operations::parked::act::{self, Told};
 use cpq_state_stores::operations::parked::{DeadLetter, ParkedRecordDetail};
 use cpq_state_stores::{StoreError, Tx};
 
@@ -67,7 +67,9 @@ pub async fn carry_out(
     let Some(original) = act::replace(tx, &letter, edit.offset, &edit.value, &edit.headers).await? else {
         return Ok(Err(Refusal::NotFound));
     };
-    act::record(tx, &letter, &by.action("EDIT", "EditDeadLetter"), Some(&original), Some("EDITED")).await?;
+    let summary = format!("{} at offset {} of {} was edited", letter.message_key, edit.offset, letter.topic);
+    let told = Told { summary, warnings: Vec::new(), status: letter.status.clone() };
+    act::record(tx, &letter, &by.action("EDIT", "EditDeadLetter"), Some(&original), Some("EDITED"), &told).await?;
     Ok(Ok(letter))
 }
 

@@ -8,7 +8,7 @@ pub use preview::{Preview, preview};
 
 use cpq_domain::ids::CommandId;
 use cpq_domain::rejection::{ErrorCode, Rejection};
-use cpq_state_stores::operations::parked::act::{self, Action};
+use cpq_state_stores::operations::parked::act::{self, Action, Told};
 use cpq_state_stores::operations::parked::{self, DeadLetter, DeadLetterQuery};
 use cpq_state_stores::{StoreError, Tx};
 use time::OffsetDateTime;
@@ -116,6 +116,8 @@ pub struct Done {
     pub letter: DeadLetter,
     /// Whether nothing of the key is parked any more; else its consumer is at it.
     pub free: bool,
+    /// What it meant.
+    pub told: Told,
     /// The command that was answered by giving it up.
     pub answered: Option<CommandId>,
 }
@@ -138,9 +140,11 @@ pub async fn carry_out(
         answered = answer(tx, &letter, by).await?;
     }
     let free = act::let_go(tx, &letter).await?;
+    let Preview { summary, warnings, .. } = preview(&letter, act, by.force);
+    let told = Told { summary, warnings, status: if free { "RELEASED" } else { "REDRIVING" }.to_owned() };
     let action = by.action(act.as_str(), act.audited());
-    act::record(tx, &letter, &action, original.as_ref(), free.then_some("RELEASED")).await?;
-    Ok(Ok(Done { letter, free, answered }))
+    act::record(tx, &letter, &action, original.as_ref(), free.then_some("RELEASED"), &told).await?;
+    Ok(Ok(Done { letter, free, told, answered }))
 }
 
 /// The dead letter as it is, held until the transaction ends.

@@ -5,6 +5,7 @@ pub mod act;
 
 use super::backlog::MAX_LISTED;
 use crate::{StoreError, Tx};
+use act::Told;
 use serde::Serialize;
 use sqlx::{FromRow, types::Json};
 use time::OffsetDateTime;
@@ -167,6 +168,38 @@ pub async fn records(
     Ok(rows)
 }
 
+/// A record that waits, without its content.
+#[derive(Clone, Debug, PartialEq, FromRow)]
+pub struct WaitingRecord {
+    pub partition: i32,
+    pub record_offset: i64,
+    /// `ce_type` and `ce_id`.
+    pub record_type: Option<String>,
+    pub message_id: Option<String>,
+    pub cause: String,
+    pub attempts: i32,
+    pub parked_at: OffsetDateTime,
+}
+
+/// The first records of a dead letter in their order, at most so many.
+pub async fn waiting(tx: &mut Tx, letter: &DeadLetter, limit: i64) -> Result<Vec<WaitingRecord>, StoreError> {
+    let rows = sqlx::query_as(concat!(
+        "select r.partition, r.record_offset, ",
+        header!("ce_type"),
+        " as record_type, ",
+        header!("ce_id"),
+        " as message_id, r.cause, r.attempts, r.parked_at from cpq.parked_record r \
+         where r.consumer = $1 and r.topic = $2 and r.message_key = $3 order by r.record_offset limit $4"
+    ))
+    .bind(&letter.consumer)
+    .bind(&letter.topic)
+    .bind(&letter.message_key)
+    .bind(limit)
+    .fetch_all(tx.connection())
+    .await?;
+    Ok(rows)
+}
+
 /// What an operator did with a parked key, and what came of it.
 #[derive(Clone, Debug, PartialEq, FromRow)]
 pub struct PastAction {
@@ -193,13 +226,15 @@ pub struct PastAction {
     pub outcome: Option<String>,
     pub outcome_cause: Option<String>,
     pub finished_at: Option<OffsetDateTime>,
+    /// What was answered.
+    pub told: Json<Told>,
 }
 
 /// What was done with a dead letter, oldest first.
 pub async fn actions(tx: &mut Tx, dead_letter_id: &str) -> Result<Vec<PastAction>, StoreError> {
     let rows = sqlx::query_as(
         "select action_id, dead_letter_id, consumer, topic, message_key, tenant_id, partition, record_offset, action, actor_id, \
-           reason, forced, cause, behind, requested_at, applied, outcome, outcome_cause, finished_at \
+           reason, forced, cause, behind, requested_at, applied, outcome, outcome_cause, finished_at, told \
          from cpq.dead_letter_action where dead_letter_id = $1 order by requested_at, action_id limit $2",
     )
     .bind(dead_letter_id)

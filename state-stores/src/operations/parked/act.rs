@@ -9,6 +9,7 @@ use cpq_domain::command::Applied;
 use cpq_domain::ids::{CommandId, CorrelationId, TenantId};
 use cpq_domain::moment::Moment;
 use cpq_domain::rejection::Rejection;
+use serde::{Deserialize, Serialize};
 use sqlx::{Row as _, types::Json};
 use time::OffsetDateTime;
 
@@ -33,6 +34,17 @@ pub struct Action<'a> {
     pub reason: &'a str,
     pub forced: bool,
     pub at: OffsetDateTime,
+}
+
+/// What an action is answered by, kept so that a retry is answered the same.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Told {
+    /// What was done, in one sentence.
+    pub summary: String,
+    pub warnings: Vec<String>,
+    /// Where the key stood then: PARKED, REDRIVING or RELEASED.
+    pub status: String,
 }
 
 /// A record as it was before it was discarded or edited.
@@ -141,22 +153,23 @@ pub async fn reject_command(
     Ok(answered.rows_affected() > 0)
 }
 
-/// Writes the action down, with the record as it was where it was changed, and audits it. `outcome` is given where
-/// the action is at its end already.
+/// Writes the action down with what was told of it, and with the record as it was where it was changed, and audits
+/// it. `outcome` is given where the action is at its end already.
 pub async fn record(
     tx: &mut Tx,
     letter: &DeadLetter,
     action: &Action<'_>,
     original: Option<&Original>,
     outcome: Option<&str>,
+    told: &Told,
 ) -> Result<(), StoreError> {
     let offset = original.map_or(letter.record_offset, |original| Some(original.record_offset));
     let cause = original.map_or(letter.cause.as_str(), |original| original.cause.as_str());
     sqlx::query(
         "insert into cpq.dead_letter_action (action_id, dead_letter_id, consumer, topic, message_key, tenant_id, partition, \
-           record_offset, action, actor_id, actor_type, reason, forced, cause, behind, value, headers, requested_at, outcome, finished_at) \
+           record_offset, action, actor_id, actor_type, reason, forced, cause, behind, value, headers, requested_at, outcome, finished_at, told) \
          values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, \
-           case when $19 is not null then $18 end)",
+           case when $19::text is not null then $18 end, $20)",
     )
     .bind(action.action_id)
     .bind(&letter.dead_letter_id)
@@ -177,6 +190,7 @@ pub async fn record(
     .bind(original.map(|original| Json(&original.headers)))
     .bind(action.at)
     .bind(outcome)
+    .bind(Json(told))
     .execute(tx.connection())
     .await?;
     audit(tx, letter, action, offset, cause).await
