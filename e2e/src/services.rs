@@ -60,6 +60,10 @@ impl Own {
         Ok(Self { child, name: format!("{name} {}", arguments.join(" ")) })
     }
 
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// SIGKILL, and waits for its end.
     pub fn kill(mut self) -> Result<(), String> {
         self.child.kill().and_then(|()| self.child.wait()).map(|_| ()).map_err(|e| format!("{}: {e}", self.name))

@@ -8,6 +8,7 @@ mod http;
 pub mod latency;
 mod machine;
 mod plot;
+pub mod processor;
 pub mod relay;
 pub mod report;
 

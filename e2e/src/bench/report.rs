@@ -1,8 +1,8 @@
 //! The report: `report.json` for programs, `report.md` with a picture of each ratio for people.
 
 use super::machine::Machine;
-use super::{Ratio, plot};
-use serde::Serialize;
+use super::{Ratio, Target, plot};
+use serde::{Deserialize, Serialize};
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -34,6 +34,28 @@ impl Report {
         let page = folder.join("report.md");
         fs::write(&page, self.page()).map_err(at(&page))?;
         Ok(page)
+    }
+
+    /// The ratios beside those of an earlier run. `Err` where one is surely worse: its best turn is worse than the
+    /// worst turn then.
+    pub fn compare(&self, baseline: &Path) -> Result<String, String> {
+        let text = fs::read_to_string(baseline).map_err(|e| format!("{}: {e}", baseline.display()))?;
+        let before: Baseline = serde_json::from_str(&text).map_err(|e| format!("{}: {e}", baseline.display()))?;
+        let mut table = String::from("| | before | now | |\n|---|---:|---:|---|\n");
+        let mut worse = Vec::new();
+        for ratio in &self.ratios {
+            let Some(known) = before.ratios.iter().find(|known| known.id == ratio.id) else { continue };
+            let verdict = verdict(ratio.target, known.spread, ratio.spread);
+            if verdict == WORSE {
+                worse.push(ratio.id);
+            }
+            let _ = writeln!(table, "| {} | {:.2} | {:.2} | {verdict} |", ratio.id, known.ratio, ratio.ratio);
+        }
+        if worse.is_empty() {
+            Ok(table)
+        } else {
+            Err(format!("worse than the baseline: {}\n{table}", worse.join(", ")))
+        }
     }
 
     fn page(&self) -> String {
@@ -84,10 +106,61 @@ impl Report {
     }
 }
 
+/// What is compared of an earlier report.
+#[derive(Deserialize)]
+struct Baseline {
+    ratios: Vec<Known>,
+}
+
+#[derive(Deserialize)]
+struct Known {
+    id: String,
+    ratio: f64,
+    spread: [f64; 2],
+}
+
+const WORSE: &str = "worse";
+
+/// How a ratio has moved, by the turns' spreads: only what does not overlap is told from chance.
+fn verdict(target: Target, [low, high]: [f64; 2], [now_low, now_high]: [f64; 2]) -> &'static str {
+    let (better, worse) = match target {
+        Target::AtLeast(_) => (now_low > high, now_high < low),
+        Target::AtMost(_) => (now_high < low, now_low > high),
+    };
+    if worse {
+        WORSE
+    } else if better {
+        "better"
+    } else {
+        "no difference beyond the spread"
+    }
+}
+
 fn shown(value: f64) -> String {
     if value >= 100.0 { format!("{value:.0}") } else { format!("{value:.2}") }
 }
 
 fn picture(ratio: &Ratio) -> String {
     format!("{}.svg", ratio.id)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rstest::rstest;
+
+    #[rstest]
+    #[case::higher_throughput(Target::AtLeast(1.0), [0.4, 0.5], [0.6, 0.7], "better")]
+    #[case::lower_throughput(Target::AtLeast(1.0), [0.6, 0.7], [0.4, 0.5], WORSE)]
+    #[case::higher_latency(Target::AtMost(1.0), [0.4, 0.5], [0.6, 0.7], WORSE)]
+    #[case::lower_latency(Target::AtMost(1.0), [0.6, 0.7], [0.4, 0.5], "better")]
+    #[case::overlapping(Target::AtLeast(1.0), [0.4, 0.6], [0.5, 0.7], "no difference beyond the spread")]
+    fn only_what_the_spread_does_not_explain_is_a_change(
+        #[case] target: Target,
+        #[case] before: [f64; 2],
+        #[case] now: [f64; 2],
+        #[case] expected: &str,
+    ) {
+        assert_eq!(verdict(target, before, now), expected);
+    }
 }

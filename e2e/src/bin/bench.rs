@@ -2,7 +2,7 @@
 
 use clap::{Parser, ValueEnum};
 use cpq_e2e::bench::report::Report;
-use cpq_e2e::bench::{Extent, Ratio, accept, commercial, latency, relay};
+use cpq_e2e::bench::{Extent, Ratio, accept, commercial, latency, processor, relay};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -22,6 +22,9 @@ struct Arguments {
     /// Where the report goes.
     #[arg(long, default_value = "target/bench")]
     out: PathBuf,
+    /// A report.json of an earlier run to compare with; a ratio that is surely worse ends the run with 1.
+    #[arg(long)]
+    baseline: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -29,6 +32,7 @@ enum Which {
     R1,
     R2,
     R3,
+    R4,
     /// Configuration and pricing.
     C,
 }
@@ -84,8 +88,19 @@ async fn measure(arguments: &Arguments) -> Result<PathBuf, String> {
         tell(std::slice::from_ref(&measured));
         ratios.push(measured);
     }
+    if wanted(Which::R4) {
+        println!("bench: R4, quote processor ...");
+        let measured = processor::measure(extent).await?;
+        tell(std::slice::from_ref(&measured));
+        ratios.push(measured);
+    }
     ratios.sort_by_key(|ratio| ratio.id);
     let report = Report::new(ratios)?;
     println!("\n{}", report.table());
-    report.write(&arguments.out)
+    let page = report.write(&arguments.out)?;
+    match &arguments.baseline {
+        Some(baseline) => report.compare(baseline).map(|comparison| println!("{comparison}"))?,
+        None => {}
+    }
+    Ok(page)
 }

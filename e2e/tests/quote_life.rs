@@ -1,5 +1,5 @@
-//! How a quote ends that nobody accepts, on the running stack: withdrawn in the middle of its approval, or expired
-//! when its time has come.
+//! What else becomes of quotes, on the running stack: withdrawn in the middle of the approval, expired when their time
+//! has come, opened again after approval, cloned.
 //! Needs the running stack: through `make test`, or `. .stack/env`.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -28,7 +28,11 @@ fn crm(actor: &str, roles: &[&str]) -> Crm {
 }
 
 fn deal(name: &str) -> Deal {
-    let people = HashMap::from([("sales", crm("alice", &["sales-rep"])), ("approver", crm("bob", &["approver"]))]);
+    let people = HashMap::from([
+        ("sales", crm("alice", &["sales-rep"])),
+        ("approver", crm("bob", &["approver"])),
+        ("orders", crm("omar", &["order-manager"])),
+    ]);
     let correlation_id = format!("test-{name}-{}", Ulid::generate());
     let printer = Printer { colour: false };
     Deal { people, correlation_id, printer, quote: String::new(), revision: 0, order: String::new() }
@@ -117,4 +121,54 @@ async fn a_quote_whose_time_has_come_expires_by_itself() {
     let body = json!({"quoteRevision": 2, "lines": seats("1")});
     let late = deal.command("sales", "configure too late", Method::PUT, &path, body, 409).await.unwrap();
     assert_eq!(late["errorCode"], "QUOTE_EXPIRED");
+}
+
+#[tokio::test]
+async fn a_reopened_quote_goes_its_way_again_and_then_to_its_order() {
+    let mut deal = deal("reopened");
+    deal.create("acct-1002", "USD", 12).await.unwrap();
+    deal.configure(seats("20")).await.unwrap();
+    deal.price("0").await.unwrap();
+    assert_eq!(deal.submit().await.unwrap()["status"], "APPROVED");
+    let approved = deal.revision;
+    let path = format!("/quotes/{}/revision", deal.quote);
+    let body = json!({"quoteRevision": approved, "reasonCode": "MORE_SEATS"});
+    let reopened = deal.command("sales", "reopen", Method::POST, &path, body, 200).await.unwrap();
+    assert_eq!((&reopened["status"], &reopened["price"]), (&json!("CONFIGURED"), &Value::Null));
+    assert_eq!(reopened["revision"], approved + 1);
+    deal.configure(seats("25")).await.unwrap();
+    deal.price("0").await.unwrap();
+    deal.submit().await.unwrap();
+    deal.close().await.unwrap();
+    deal.order_becomes(&["COMPLETED"]).await.unwrap();
+    deal.facts(&["QuoteReopened", "OrderCompleted"]).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_clone_of_an_accepted_quote_goes_to_an_order_of_its_own() {
+    let mut deal = deal("clone");
+    deal.create("acct-1002", "USD", 24).await.unwrap();
+    deal.configure(seats("3")).await.unwrap();
+    deal.price("0").await.unwrap();
+    deal.submit().await.unwrap();
+    deal.close().await.unwrap();
+    let (source, first) = (deal.quote.clone(), deal.order.clone());
+    let path = format!("/quotes/{source}");
+    let accepted = deal.people["sales"].send(&Request::get(&path, &deal.correlation_id)).await.unwrap().body;
+    let path = format!("/quotes/{source}/clone");
+    let body = json!({"quoteRevision": accepted["revision"]});
+    let clone = deal.command("sales", "clone", Method::POST, &path, body, 201).await.unwrap();
+    assert_ne!(clone["quoteId"], source.as_str());
+    assert_eq!((&clone["status"], &clone["lines"]), (&json!("CONFIGURED"), &accepted["lines"]));
+    assert_eq!((&clone["termMonths"], &clone["price"]), (&json!(24), &Value::Null));
+    deal.quote = clone["quoteId"].as_str().unwrap().to_owned();
+    deal.price("0").await.unwrap();
+    deal.submit().await.unwrap();
+    deal.close().await.unwrap();
+    deal.order_becomes(&["COMPLETED"]).await.unwrap();
+    assert_ne!(deal.order, first);
+
+    let stale = json!({"quoteRevision": 1});
+    let refused = deal.command("sales", "clone an old revision", Method::POST, &path, stale, 409).await.unwrap();
+    assert_eq!(refused["errorCode"], "QUOTE_REVISION_STALE");
 }

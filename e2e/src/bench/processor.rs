@@ -1,0 +1,182 @@
+//! R4: how fast the quote processor decides what stands on its topic, against pgbench writing the same rows.
+
+use super::http::{Client, Wait};
+use super::{Extent, Question, Ratio, Target, Turn, floor};
+use crate::services::{Own, Verb, cpu_seconds, stack};
+use crate::settings::variable;
+use crate::truth::over_all_tenants;
+use sqlx::PgConnection;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+use tokio::task::JoinSet;
+
+/// Commands of one turn.
+const COMMANDS: usize = 20_000;
+/// Clients that hand them in.
+const CLIENTS: usize = 32;
+/// Commands in one transaction of the floor.
+const FLOOR_BATCH: usize = 50;
+/// Connections of the floor: as many as the topic has partitions, each of which has one worker.
+const FLOOR_CLIENTS: usize = 6;
+/// The rate is taken between these shares of the commands, so that neither starting nor ending is in it.
+const FROM: f64 = 0.1;
+const TO: f64 = 0.95;
+/// Longest wait for all commands.
+const PATIENCE: Duration = Duration::from_secs(120);
+const LOOK: Duration = Duration::from_millis(20);
+
+const QUESTION: Question = Question {
+    id: "R4",
+    numerator: "quote processor: commands from a full topic to decided quotes, all evidence written",
+    denominator: "pgbench writing the same rows, 50 commands a transaction",
+    unit: "commands/s",
+    target: Target::AtLeast(0.5),
+};
+
+/// Measures it.
+pub async fn measure(extent: Extent) -> Result<Ratio, String> {
+    stack(Verb::Stop, &["streams", "camunda-bridge"]).await?;
+    let mut owner = floor::owner().await?;
+    let mut truth = over_all_tenants().await?;
+    let (mut turns, mut cores) = (Vec::new(), Vec::new());
+    for _ in 0..extent.repeats {
+        floor::empty(&mut owner).await?;
+        fill(&mut truth).await?;
+        let (numerator, used) = decided(&mut truth).await?;
+        cores.push(used);
+        let (script, seconds) = (floor_script(&mut truth).await?, extent.seconds);
+        floor::empty(&mut owner).await?;
+        let floor = tokio::task::spawn_blocking(move || floor::pgbench(&script, FLOOR_CLIENTS, seconds));
+        let transactions = floor.await.map_err(|e| e.to_string())??;
+        turns.push(Turn { numerator, denominator: transactions * FLOOR_BATCH as f64 });
+    }
+    floor::empty(&mut owner).await?;
+    stack(Verb::Start, &["streams", "camunda-bridge"]).await?;
+    let notes = vec![format!(
+        "{COMMANDS} quotes created; cores used by the processor {:.2}; the rest is PostgreSQL's and Kafka's",
+        super::median(cores)
+    )];
+    Ok(QUESTION.answer(turns, notes))
+}
+
+fn database(error: sqlx::Error) -> String {
+    format!("PostgreSQL: {error}")
+}
+
+/// Accepts the commands over HTTP and lets a relay bring them to their topic.
+async fn fill(truth: &mut PgConnection) -> Result<(), String> {
+    let mut running = JoinSet::new();
+    for n in 0..CLIENTS {
+        let mut client = Client::connect(n).await?;
+        running.spawn(async move {
+            for _ in (n..COMMANDS).step_by(CLIENTS) {
+                client.create_quote("bench-decide", Wait::Accepted).await?;
+            }
+            Ok::<_, String>(())
+        });
+    }
+    running.join_all().await.into_iter().collect::<Result<(), _>>()?;
+    let relay = start("relay")?;
+    until(async || {
+        let left = sqlx::query_scalar::<_, bool>("select exists (select from cpq.outbox_event)");
+        Ok(!left.fetch_one(&mut *truth).await.map_err(database)?)
+    })
+    .await?;
+    relay.kill()
+}
+
+/// Starts the processor on its topic, and gives its rate and the cores that it used.
+async fn decided(truth: &mut PgConnection) -> Result<(f64, f64), String> {
+    let before = outcomes(truth).await?;
+    let processor = start("quote")?;
+    let (mut first, mut last) = (None, None);
+    until(async || {
+        let share = (outcomes(truth).await? - before) as f64 / COMMANDS as f64;
+        let now = (Instant::now(), share, cpu_seconds(processor.pid())?);
+        if share >= FROM {
+            first.get_or_insert(now);
+        }
+        last = Some(now);
+        Ok(share >= TO)
+    })
+    .await?;
+    processor.kill()?;
+    match (first, last) {
+        (Some((t0, s0, c0)), Some((t1, s1, c1))) if s1 > s0 => {
+            let seconds = (t1 - t0).as_secs_f64();
+            Ok(((s1 - s0) * COMMANDS as f64 / seconds, (c1 - c0) / seconds))
+        }
+        _ => Err("the processor was done before it could be measured".to_owned()),
+    }
+}
+
+async fn outcomes(truth: &mut PgConnection) -> Result<i64, String> {
+    sqlx::query_scalar("select count(*) from cpq.command_outcome").fetch_one(truth).await.map_err(database)
+}
+
+/// A streams process of one role.
+fn start(role: &str) -> Result<Own, String> {
+    let log = PathBuf::from(variable("CPQ_STACK_DIR")?).join(format!("logs/bench-{role}.log"));
+    Own::start("streams", &["--role", role], &[("CPQ_STREAMS_ADMIN_ADDR", "127.0.0.1:0".to_owned())], &log)
+}
+
+async fn until(mut done: impl AsyncFnMut() -> Result<bool, String>) -> Result<(), String> {
+    let began = Instant::now();
+    while !done().await? {
+        if began.elapsed() > PATIENCE {
+            return Err(format!("not done in {} s; see the logs of the stack", PATIENCE.as_secs()));
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+    Ok(())
+}
+
+/// A transaction that writes what the processor wrote for the newest quote, for as many others.
+async fn floor_script(truth: &mut PgConnection) -> Result<String, String> {
+    // What is unique is made of pgbench's own random number and the row's.
+    let id = |prefix: &str| format!("'{prefix}' || (:a::bigint + n)");
+    let quote = "select quote_id from cpq.quote order by created_at desc limit 1";
+    let tables = [
+        ("cpq.quote", "quote_id", vec![("quote_id", id("B"))]),
+        ("cpq.quote_revision", "quote_id", vec![("quote_id", id("B"))]),
+        ("cpq.transition_log", "aggregate_id", vec![("aggregate_id", id("B")), ("event_id", id("E"))]),
+        ("cpq.command_outcome", "aggregate_id", vec![("command_id", id("C"))]),
+        ("cpq.audit", "aggregate_id", vec![("aggregate_id", id("B"))]),
+        (
+            "cpq.outbox_event",
+            "message_key",
+            vec![("message_id", id("E")), ("message_key", id("B")), ("shard", "n % 64".to_owned())],
+        ),
+    ];
+    let mut script = String::from("begin;\n");
+    for (table, key, fresh) in tables {
+        script += &inserts(truth, table, &format!("{key} = ({quote})"), &fresh).await?;
+    }
+    script += "update cpq.consumer_position set updated_at = clock_timestamp() where consumer = 'quote' and partition = :client_id;\ncommit;\n";
+    Ok(script)
+}
+
+/// One statement for each row that is there: the same values for each of the batch, but for what is `fresh`.
+async fn inserts(truth: &mut PgConnection, table: &str, of: &str, fresh: &[(&str, String)]) -> Result<String, String> {
+    let (names, values): (Vec<&str>, Vec<&str>) = fresh.iter().map(|(name, value)| (*name, value.as_str())).unzip();
+    let statement = format!(
+        "select format('insert into {table} (%s) select %s from generate_series(1, {FLOOR_BATCH}) n;', \
+           string_agg(quote_ident(a.attname), ', ' order by a.attnum), \
+           string_agg(coalesce(f.value, format('%L::%s', j.value, format_type(a.atttypid, a.atttypmod))), ', ' order by a.attnum)) \
+         from {table} t, pg_attribute a \
+         left join lateral jsonb_each_text(to_jsonb(t)) j on j.key = a.attname \
+         left join unnest($1::text[], $2::text[]) f(name, value) on f.name = a.attname \
+         where {of} and a.attrelid = '{table}'::regclass and a.attnum > 0 and not a.attisdropped and a.attidentity = '' \
+         group by t.ctid"
+    );
+    let rows: Vec<String> = sqlx::query_scalar(sqlx::AssertSqlSafe(statement))
+        .bind(names)
+        .bind(values)
+        .fetch_all(truth)
+        .await
+        .map_err(database)?;
+    if rows.is_empty() {
+        return Err(format!("no row of {table} to imitate"));
+    }
+    Ok(rows.join("\n") + "\n")
+}
