@@ -229,7 +229,7 @@ fn problem(status: u16, codes: &[ErrorCode], operation: &Operation) -> Value {
 
 /// A problem document of this code, as this operation could answer it.
 fn example(code: ErrorCode, operation: &Operation) -> Value {
-    const IDS: [(&str, &str, &str); 8] = [
+    const IDS: [(&str, &str, &str); 10] = [
         ("{quoteId}", "Q-2026-000123", "quote"),
         ("{orderId}", "O-2026-000045", "order"),
         ("{taskId}", "apr-2026-000123-r4.FINANCE", "task"),
@@ -237,6 +237,8 @@ fn example(code: ErrorCode, operation: &Operation) -> Value {
         ("{commandId}", "01JZ1R6S8T7XK4A5Q9ZQ8Y6T4Q", "command"),
         ("{offeringId}", "fiber-1g", "offering"),
         ("{artifactId}", "art-2026-000123-r5-1", "artifact"),
+        ("{a}", "3", "revision"),
+        ("{b}", "4", "revision"),
         ("{deadLetterId}", "7d0f2c1a-3a3e-4a0e-9a53-0f6f6c1d2b10", "dead-letter"),
     ];
     let (status, title) = status_and_title(code);
@@ -254,7 +256,11 @@ fn example(code: ErrorCode, operation: &Operation) -> Value {
             Kind::Command { body, .. } => body.object().fields.first().map_or("", |field| field.name),
             Kind::Check { body } => body.fields.first().map_or("", |field| field.name),
             Kind::Document(_) => "",
-            Kind::Read => operation.query.first().map_or("", |parameter| parameter.name),
+            Kind::Read => match operation.query.first() {
+                Some(parameter) => parameter.name,
+                // Without a query it is the path that can be wrong, in its last segment at least.
+                None => operation.path.rsplit('/').find_map(|s| s.strip_prefix('{')?.strip_suffix('}')).unwrap_or(""),
+            },
         };
         example["errors"] =
             json!([{"pointer": format!("/{pointer}"), "code": "WRONG_TYPE", "detail": "must have another type"}]);

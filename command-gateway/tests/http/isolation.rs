@@ -5,7 +5,7 @@ use http::StatusCode;
 use serde_json::json;
 
 fn reads(quote: &str) -> Vec<String> {
-    ["", "/history", "/price-trace", "/explanation", "/artifacts/a-1", "/artifacts/a-1/content"]
+    ["", "/history", "/price-trace", "/explanation", "/revisions/1/diff/1", "/artifacts/a-1", "/artifacts/a-1/content"]
         .iter()
         .map(|suffix| format!("/quotes/{quote}{suffix}"))
         .collect()

@@ -14,6 +14,7 @@ mod limits;
 mod orders;
 mod preview;
 mod quotes;
+mod revisions;
 mod support;
 mod system;
 mod tasks;

@@ -16,6 +16,24 @@ pub fn fold<'a>(
     events.into_iter().fold(None, |state, (event, at)| evolve(state, tenant_id, quote_id, event, at))
 }
 
+/// The quote as it was at the end of a revision, after the technical steps within it; `None` if it has had none
+/// such.
+pub fn fold_to_revision<'a>(
+    tenant_id: &TenantId,
+    quote_id: &QuoteId,
+    events: impl IntoIterator<Item = (&'a QuoteEvent, Moment)>,
+    revision: u32,
+) -> Option<Quote> {
+    let mut state: Option<Quote> = None;
+    for (event, at) in events {
+        if event.raises_revision() && state.as_ref().is_some_and(|quote| quote.revision == revision) {
+            break;
+        }
+        state = evolve(state, tenant_id, quote_id, event, at);
+    }
+    state.filter(|quote| quote.revision == revision)
+}
+
 /// The state after one more event.
 pub fn evolve(
     state: Option<Quote>,

@@ -9,6 +9,8 @@ mod close;
 pub mod command;
 mod decide;
 mod decide_step;
+pub mod diff;
+mod diff_facts;
 pub mod event;
 mod evolve;
 mod price;
@@ -23,7 +25,7 @@ pub mod view;
 pub use command::QuoteCommand;
 pub use decide::{Context, decide};
 pub use event::QuoteEvent;
-pub use evolve::{evolve, fold};
+pub use evolve::{evolve, fold, fold_to_revision};
 pub use react::react;
 
 use crate::approval::{ApprovalLevel, PolicyEvaluation};

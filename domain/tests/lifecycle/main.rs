@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod closing;
+mod diffing;
 mod matrix;
 mod order_rules;
 mod orders;

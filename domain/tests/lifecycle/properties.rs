@@ -9,8 +9,8 @@ use proptest::prelude::*;
 use serde::{Serialize, de::DeserializeOwned};
 use std::fmt::Debug;
 
-const QUOTE_BIRTHS: &[&str] = &["alice create", "alice create valid-days=5"];
-const QUOTE_LINES: &[&str] = &[
+pub const QUOTE_BIRTHS: &[&str] = &["alice create", "alice create valid-days=5"];
+pub const QUOTE_LINES: &[&str] = &[
     "alice create",
     "alice configure",
     "alice configure quantity=12",

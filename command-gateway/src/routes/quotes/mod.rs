@@ -17,4 +17,5 @@ pub mod price_preview;
 pub mod price_trace;
 pub mod pricing;
 pub mod revision;
+pub mod revision_diff;
 pub mod withdrawal;
