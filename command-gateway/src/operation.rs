@@ -48,15 +48,8 @@ pub enum Tag {
 }
 
 impl Tag {
-    pub const ALL: [Self; 7] = [
-        Self::Quotes,
-        Self::Orders,
-        Self::Tasks,
-        Self::Catalog,
-        Self::Customers,
-        Self::Commands,
-        Self::DeadLetters,
-    ];
+    pub const ALL: [Self; 7] =
+        [Self::Quotes, Self::Orders, Self::Tasks, Self::Catalog, Self::Customers, Self::Commands, Self::DeadLetters];
 
     pub fn name(self) -> &'static str {
         match self {

@@ -1,7 +1,10 @@
 //! The command line as people type it: every command with its options.
 
 use crate::output::OutputFormat;
-use crate::{dlq, fallout, import, lag, migrate, notifications, replay, schemas, settings, token, topics, trace, verify, workflow};
+use crate::{
+    dlq, fallout, import, lag, migrate, notifications, replay, schemas, settings, token, topics, trace, verify,
+    workflow,
+};
 use clap::{Parser, Subcommand};
 
 /// The operator's command line of CPQ Streams.

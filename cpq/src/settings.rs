@@ -48,7 +48,8 @@ impl Stack {
 
     /// The database as the application role.
     pub fn db(&self) -> Result<Db, Failure> {
-        Db::connect_lazy(&self.database_url()?, "cpq", MAX_CONNECTIONS).map_err(Failure::because("CPQ_DATABASE_URL cannot be used"))
+        Db::connect_lazy(&self.database_url()?, "cpq", MAX_CONNECTIONS)
+            .map_err(Failure::because("CPQ_DATABASE_URL cannot be used"))
     }
 
     /// The database's URL as the owner role.
