@@ -71,7 +71,9 @@ pub async fn run(stack: &Stack, which: &Which, doing: &Doing, change: &Change) -
     let codec = Codec::load(stack).await?;
     let value = codec.value(change, &before)?;
     let record = codec.read(&value).await?;
-    let edited = Edit { offset: before.record_offset, headers: headers(&before, &change.header), value, record };
+    let original = codec.original(before.value.as_deref()).await?;
+    let edited =
+        Edit { offset: before.record_offset, headers: headers(&before, &change.header), value, record, original };
     edit::judge(&letter, &before, &edited).map_err(refused)?;
     let place = format!("{}[{}] offset {}", letter.topic, before.partition, before.record_offset);
     let name = match &edited.record {
@@ -146,6 +148,16 @@ impl Codec {
             DecodeError::Poison { cause } => Failure::failed(format!("{MISFIT}: {cause}")),
             DecodeError::RegistryUnavailable { .. } => Failure::failed(error.to_string()),
         })
+    }
+
+    /// What stood there before, if it can be read.
+    async fn original(&self, value: Option<&[u8]>) -> Result<Option<Record>, Failure> {
+        let Some(value) = value else { return Ok(None) };
+        match self.decoder.decode(value).await {
+            Ok(record) => Ok(Some(record)),
+            Err(DecodeError::Poison { .. }) => Ok(None),
+            Err(error) => Err(Failure::failed(error.to_string())),
+        }
     }
 
     /// A readable command in the form in which `edit` takes it.

@@ -19,10 +19,11 @@ async fn a_parked_key_is_listed_and_shown_with_its_cause() {
     assert_eq!((&listed[0]["messageKey"], &listed[0]["records"]), (&"Q-2026-000001".into(), &2.into()));
     let shown = database.cpq("dlq show Q-2026-000001 -o json").expect(0).json();
     assert_eq!(
-        (&shown[0]["offset"], &shown[0]["schemaId"], &shown[0]["headers"]["ce_id"]),
+        (&shown["records"][0]["offset"], &shown["records"][0]["schemaId"], &shown["records"][0]["headers"]["ce_id"]),
         (&7.into(), &260.into(), &"x".into())
     );
-    assert_eq!(shown[1]["cause"], "behind a parked record");
+    assert_eq!(shown["records"][1]["cause"], "behind a parked record");
+    assert_eq!((&shown["deadLetters"][0]["status"], &shown["actions"]), (&"PARKED".into(), &serde_json::json!([])));
     let text = database.cpq("dlq show Q-2026-000001").expect(0).out;
     assert!(text.contains("cpq.quote.commands.v1[3] offset 7") && text.contains("undecodable"), "{text}");
     let missing = database.cpq("dlq show nothing").expect(1);

@@ -21,6 +21,8 @@ pub struct Edit {
     pub headers: Vec<(String, String)>,
     /// The value, read.
     pub record: Record,
+    /// What stood there before, if that could be read.
+    pub original: Option<Record>,
 }
 
 /// Whether it may stand where `before` stands.
@@ -35,6 +37,11 @@ fn fits(letter: &DeadLetter, before: &ParkedRecordDetail, edit: &Edit) -> Result
     let topic = topics::topic_of(&edit.record);
     if topic != letter.topic {
         return Err(format!("a command of this name stands on {topic}, not on {}", letter.topic));
+    }
+    if let Some(Record::Command(original, ..)) = &edit.original
+        && original.claims != meta.claims
+    {
+        return Err("its claims are those of who sent it, and stay as they are".to_owned());
     }
     same("aggregate", &letter.message_key, aggregate_id)?;
     if let Some(tenant) = before.tenant_id.as_deref().or(letter.tenant_id.as_deref()) {
