@@ -98,9 +98,8 @@ async fn measure(arguments: &Arguments) -> Result<PathBuf, String> {
     let report = Report::new(ratios)?;
     println!("\n{}", report.table());
     let page = report.write(&arguments.out)?;
-    match &arguments.baseline {
-        Some(baseline) => report.compare(baseline).map(|comparison| println!("{comparison}"))?,
-        None => {}
+    if let Some(baseline) = &arguments.baseline {
+        println!("{}", report.compare(baseline)?);
     }
     Ok(page)
 }
