@@ -253,6 +253,44 @@ async fn fault_28_a_full_producer_queue_means_waiting_and_no_reorder() {
     relay.stop().await;
 }
 
+/// Entries of the outbox's indexes that have been read so far. Statistics come about a second behind.
+async fn entries_read(database: &TestDatabase) -> i64 {
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let read = "select sum(idx_tup_read)::bigint from pg_stat_user_indexes where relname = 'outbox_event'";
+    database.count(read).await
+}
+
+/// What a held snapshot keeps is dead to the relay, though vacuum cannot take it away: claims begin behind it.
+#[tokio::test(flavor = "multi_thread")]
+async fn fault_22_rows_that_an_old_snapshot_keeps_alive_are_not_read_again() {
+    const KEPT: usize = 5_000;
+    const KEYS: usize = 50;
+    const ROUNDS: usize = 20;
+    let (database, topic) = (TestDatabase::create().await, unique("test.relay"));
+    create_topic(&topic, PARTITIONS, &[]).await;
+    let mut snapshot = database.connect().await;
+    snapshot.execute("begin isolation level repeatable read").await.unwrap();
+    snapshot.execute("select count(*) from cpq.outbox_event").await.unwrap();
+    let relay = Running::start(&database, RelaySettings { full_sweep: Duration::from_secs(3600), ..quick() });
+    insert(&database, &round(&topic, KEPT, 0)).await;
+    relay.wake.notify("outbox");
+    eventually("the outbox is empty", || async { pending(&database).await == 0 }).await;
+
+    let before = entries_read(&database).await;
+    for n in 1..=ROUNDS {
+        insert(&database, &round(&topic, KEYS, n)).await;
+        relay.wake.notify("outbox");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    eventually("the outbox is empty again", || async { pending(&database).await == 0 }).await;
+    let read = entries_read(&database).await - before;
+    // A row is met by the claims until it is marked, and by its mark; the kept ones would be met by each claim.
+    let rows = (KEYS * ROUNDS) as i64;
+    assert!(read < 20 * rows, "{read} index entries were read for {rows} rows, with {KEPT} dead ones kept");
+    snapshot.execute("rollback").await.unwrap();
+    relay.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn fault_9_a_mark_by_a_former_owner_changes_no_row() {
     let database = TestDatabase::create().await;
