@@ -122,6 +122,8 @@ mod tests {
     #[case("GET", "/quotes/", "404")]
     #[case("GET", "/quotes/Q-2026-000001/artifacts/a-1/content", "getArtifactContent Q-2026-000001 a-1")]
     #[case("DELETE", "/orders/O-2026-000001/cancellation", "405 POST")]
+    #[case("POST", "/quotes/Q-2026-000001/clone", "cloneQuote Q-2026-000001")]
+    #[case("GET", "/quotes/Q-2026-000001/revisions/1/diff/2", "diffQuoteRevisions Q-2026-000001 1 2")]
     #[case("POST", "/dead-letters/d-1/redrive", "redriveDeadLetter d-1")]
     #[case("GET", "/", "404")]
     #[case("GET", "/nowhere", "404")]
@@ -130,10 +132,6 @@ mod tests {
     }
 
     #[rstest]
-    #[case("POST", "/quotes/Q-2026-000001/revision")]
-    #[case("POST", "/quotes/Q-2026-000001/withdrawal")]
-    #[case("POST", "/quotes/Q-2026-000001/clone")]
-    #[case("GET", "/quotes/Q-2026-000001/revisions/1/diff/2")]
     #[case("PUT", "/delegations/d-1")]
     #[case("POST", "/orders/O-2026-000001/amendment")]
     #[case("GET", "/fallout-cases")]

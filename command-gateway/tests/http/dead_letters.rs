@@ -180,6 +180,10 @@ fn a_redrive_is_accepted_once_and_audited_however_often_it_is_sent() {
         let command = first.body["actionId"].as_str().unwrap();
         let told = get(&world, &format!("/commands/{command}")).await;
         assert_eq!((&told.body["status"], &told.body["aggregateType"]), (&json!("APPLIED"), &json!("DEAD_LETTER")));
+        let unaudited = "select count(*) from cpq.command_outcome o where o.tenant_id = $1 and not exists (select from cpq.audit a \
+           where (a.tenant_id, a.aggregate_id, a.command_id) = (o.tenant_id, o.aggregate_id, o.command_id))";
+        let unaudited = sqlx::query_scalar::<_, i64>(unaudited).bind(&world.tenant);
+        assert_eq!(unaudited.fetch_one(&mut connect(&world).await).await.unwrap(), 0);
     });
 }
 

@@ -5,7 +5,7 @@ use super::{By, Refusal, locked};
 use cpq_avro::Record;
 use cpq_avro::topics;
 use cpq_domain::command::CommandMeta;
-use cpq_state_stores::operations::parked::act::{self, Told};
+use cpq_state_stores::operations::parked::act::{self, Effect, Told};
 use cpq_state_stores::operations::parked::{DeadLetter, ParkedRecordDetail};
 use cpq_state_stores::{StoreError, Tx};
 
@@ -76,7 +76,8 @@ pub async fn carry_out(
     };
     let summary = format!("{} at offset {} of {} was edited", letter.message_key, edit.offset, letter.topic);
     let told = Told { summary, warnings: Vec::new(), status: letter.status.clone() };
-    act::record(tx, &letter, &by.action("EDIT", "EditDeadLetter"), Some(&original), Some("EDITED"), &told).await?;
+    let effect = Effect { original: Some(&original), answered: None, outcome: Some("EDITED"), told: &told };
+    act::record(tx, &letter, &by.action("EDIT", "EditDeadLetter"), &effect).await?;
     Ok(Ok(letter))
 }
 

@@ -8,7 +8,7 @@ pub use preview::{Preview, preview};
 
 use cpq_domain::ids::CommandId;
 use cpq_domain::rejection::{ErrorCode, Rejection};
-use cpq_state_stores::operations::parked::act::{self, Action, Told};
+use cpq_state_stores::operations::parked::act::{self, Action, Effect, Told};
 use cpq_state_stores::operations::parked::{self, DeadLetter, DeadLetterQuery};
 use cpq_state_stores::{StoreError, Tx};
 use time::OffsetDateTime;
@@ -16,6 +16,9 @@ use time::OffsetDateTime;
 /// A record that has failed in the same way at so many redrives in a row is not redriven again unless forced:
 /// whatever made it fail is still there.
 pub const MAX_SAME_FAILURES: i32 = 3;
+
+/// What a command that was given up is answered: it failed for a reason of ours.
+const GIVEN_UP: ErrorCode = ErrorCode::Internal;
 
 /// What can be done with a dead letter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -143,7 +146,13 @@ pub async fn carry_out(
     let Preview { summary, warnings, .. } = preview(&letter, act, by.force);
     let told = Told { summary, warnings, status: if free { "RELEASED" } else { "REDRIVING" }.to_owned() };
     let action = by.action(act.as_str(), act.audited());
-    act::record(tx, &letter, &action, original.as_ref(), free.then_some("RELEASED"), &told).await?;
+    let effect = Effect {
+        original: original.as_ref(),
+        answered: answered.as_ref().map(|command| (command, GIVEN_UP)),
+        outcome: free.then_some("RELEASED"),
+        told: &told,
+    };
+    act::record(tx, &letter, &action, &effect).await?;
     Ok(Ok(Done { letter, free, told, answered }))
 }
 
@@ -161,7 +170,7 @@ async fn answer(tx: &mut Tx, letter: &DeadLetter, by: &By<'_>) -> Result<Option<
     let (Some(tenant), Some(command_id)) = (&letter.tenant_id, &letter.command_id) else { return Ok(None) };
     let detail = "The command could not be processed, and an operator has given it up: nothing of it was done. Send it \
                   again as a new command, with a new Idempotency-Key.";
-    let rejection = Rejection::new(ErrorCode::Internal, detail);
+    let rejection = Rejection::new(GIVEN_UP, detail);
     let answered = act::reject_command(tx, tenant, command_id, &rejection, by.at).await?;
     Ok(answered.then(|| CommandId::new(command_id.as_str())))
 }

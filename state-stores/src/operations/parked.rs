@@ -230,16 +230,28 @@ pub struct PastAction {
     pub told: Json<Told>,
 }
 
+macro_rules! actions {
+    ($condition:literal) => {
+        concat!(
+            "select action_id, dead_letter_id, consumer, topic, message_key, tenant_id, partition, record_offset, action, actor_id, \
+               reason, forced, cause, behind, requested_at, applied, outcome, outcome_cause, finished_at, told \
+             from cpq.dead_letter_action where ",
+            $condition
+        )
+    };
+}
+
 /// What was done with a dead letter, oldest first.
 pub async fn actions(tx: &mut Tx, dead_letter_id: &str) -> Result<Vec<PastAction>, StoreError> {
-    let rows = sqlx::query_as(
-        "select action_id, dead_letter_id, consumer, topic, message_key, tenant_id, partition, record_offset, action, actor_id, \
-           reason, forced, cause, behind, requested_at, applied, outcome, outcome_cause, finished_at, told \
-         from cpq.dead_letter_action where dead_letter_id = $1 order by requested_at, action_id limit $2",
-    )
-    .bind(dead_letter_id)
-    .bind(MAX_LISTED)
-    .fetch_all(tx.connection())
-    .await?;
+    let rows = sqlx::query_as(actions!("dead_letter_id = $1 order by requested_at, action_id limit $2"))
+        .bind(dead_letter_id)
+        .bind(MAX_LISTED)
+        .fetch_all(tx.connection())
+        .await?;
     Ok(rows)
+}
+
+/// The action of that id.
+pub async fn action(tx: &mut Tx, action_id: &str) -> Result<Option<PastAction>, StoreError> {
+    Ok(sqlx::query_as(actions!("action_id = $1")).bind(action_id).fetch_optional(tx.connection()).await?)
 }

@@ -207,6 +207,7 @@ async fn attempt(
         correlation_id: &call.exchange.correlation_id,
         received_at: call.received_at,
         dead_letter_id: id,
+        message_key: &done.letter.message_key,
     };
     if !act::accept(&mut tx, &request, now).await? {
         // The same request at the same time was first; this one is undone and answered as that one.
@@ -232,12 +233,11 @@ async fn answer_again(call: &Call, mut tx: Tx, stored: &StoredCommand) -> Result
         let detail = "This Idempotency-Key was sent before with another request: use a new key for a new command.";
         return Err(Problem::new(ErrorCode::IdempotencyKeyReused, detail).into());
     }
-    let actions = parked::actions(&mut tx, &stored.aggregate_id).await?;
+    let action = parked::action(&mut tx, stored.command_id.as_str()).await?;
     tx.commit().await?;
-    let action = actions.into_iter().find(|action| action.action_id == stored.command_id.as_str());
     let action = action.ok_or_else(|| StoreError::Corrupt("an action on a dead letter is not there".to_owned()))?;
     let told = action.told.0;
-    let mut response = answer(&stored.aggregate_id, &action.action, &action.action_id, action.behind, told);
+    let mut response = answer(&action.dead_letter_id, &action.action, &action.action_id, action.behind, told);
     response.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));
     Ok(response)
 }

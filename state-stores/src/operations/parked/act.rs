@@ -8,7 +8,7 @@ use crate::{StoreError, Tx};
 use cpq_domain::command::Applied;
 use cpq_domain::ids::{CommandId, CorrelationId, TenantId};
 use cpq_domain::moment::Moment;
-use cpq_domain::rejection::Rejection;
+use cpq_domain::rejection::{ErrorCode, Rejection};
 use serde::{Deserialize, Serialize};
 use sqlx::{Row as _, types::Json};
 use time::OffsetDateTime;
@@ -153,16 +153,25 @@ pub async fn reject_command(
     Ok(answered.rows_affected() > 0)
 }
 
-/// Writes the action down with what was told of it, and with the record as it was where it was changed, and audits
-/// it. `outcome` is given where the action is at its end already.
+/// What an action has come to in its own transaction.
+pub struct Effect<'a> {
+    /// The record as it was, where it was changed.
+    pub original: Option<&'a Original>,
+    /// The command that was answered by giving its record up, and with which code.
+    pub answered: Option<(&'a CommandId, ErrorCode)>,
+    /// Where the action is at its end already.
+    pub outcome: Option<&'a str>,
+    pub told: &'a Told,
+}
+
+/// Writes the action down with what has come of it, and audits it.
 pub async fn record(
     tx: &mut Tx,
     letter: &DeadLetter,
     action: &Action<'_>,
-    original: Option<&Original>,
-    outcome: Option<&str>,
-    told: &Told,
+    effect: &Effect<'_>,
 ) -> Result<(), StoreError> {
+    let original = effect.original;
     let offset = original.map_or(letter.record_offset, |original| Some(original.record_offset));
     let cause = original.map_or(letter.cause.as_str(), |original| original.cause.as_str());
     sqlx::query(
@@ -189,21 +198,22 @@ pub async fn record(
     .bind(original.and_then(|original| original.value.as_deref()))
     .bind(original.map(|original| Json(&original.headers)))
     .bind(action.at)
-    .bind(outcome)
-    .bind(Json(told))
+    .bind(effect.outcome)
+    .bind(Json(effect.told))
     .execute(tx.connection())
     .await?;
-    audit(tx, letter, action, offset, cause).await
+    let mut audit = vec![entry(letter, action, offset, cause)];
+    audit.extend(effect.answered.map(|(command_id, code)| AuditEntry {
+        outcome: "REJECTED",
+        error_code: Some(code.as_str()),
+        command_id: command_id.to_string(),
+        ..audit[0].clone()
+    }));
+    append(tx, &Records { audit, ..Records::default() }).await
 }
 
-/// The entry stands in the chain of what the key names: the quote's, the order's.
-async fn audit(
-    tx: &mut Tx,
-    letter: &DeadLetter,
-    action: &Action<'_>,
-    offset: Option<i64>,
-    cause: &str,
-) -> Result<(), StoreError> {
+/// The audit entry stands in the chain of what the key names: the quote's, the order's.
+fn entry(letter: &DeadLetter, action: &Action<'_>, offset: Option<i64>, cause: &str) -> AuditEntry {
     let DeadLetter { topic, consumer, .. } = letter;
     let place = match (letter.partition, offset) {
         (Some(partition), Some(offset)) => format!("{topic}[{partition}] offset {offset}"),
@@ -212,7 +222,7 @@ async fn audit(
     let forced = if action.forced { ", forced" } else { "" };
     let detail =
         format!("{place}, parked by {consumer} ({cause}), {} behind it{forced}: {}", letter.behind(), action.reason);
-    let entry = AuditEntry {
+    AuditEntry {
         tenant_id: letter.tenant_id.clone().unwrap_or_else(|| NO_TENANT.to_owned()),
         aggregate_id: letter.message_key.clone(),
         action: action.audit_action,
@@ -225,8 +235,7 @@ async fn audit(
         correlation_id: action.correlation_id.to_owned(),
         detail: Some(detail),
         recorded_at: action.at,
-    };
-    append(tx, &Records { audit: vec![entry], ..Records::default() }).await
+    }
 }
 
 /// An action that came as a command over HTTP.
@@ -238,6 +247,8 @@ pub struct Request<'a> {
     pub correlation_id: &'a CorrelationId,
     pub received_at: Moment,
     pub dead_letter_id: &'a str,
+    /// In whose audit chain the action stands.
+    pub message_key: &'a str,
 }
 
 /// Writes the command row and its outcome; says whether its idempotency key is new.
@@ -258,7 +269,7 @@ pub async fn accept(tx: &mut Tx, request: &Request<'_>, at: OffsetDateTime) -> R
     .bind(&scope.key)
     .bind(request.fingerprint.as_slice())
     .bind(AGGREGATE_TYPE)
-    .bind(request.dead_letter_id)
+    .bind(request.message_key)
     .bind(request.correlation_id.as_str())
     .bind(request.received_at.into_inner())
     .bind(Json(applied))
