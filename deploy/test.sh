@@ -13,6 +13,9 @@ export CPQ_STACK_DIR=$stack CPQ_STACK_CACHE=$cache CPQ_STACK_PORT_OFFSET=$offset
 # Debug binaries, built together with the tests: nothing is built twice, nothing in release.
 export CPQ_PROFILE=debug CPQ_STACK_BUILD_TARGETS='--workspace --all-targets'
 
+# A test that hangs ends the run, with its name as the last that was "running for over 60 seconds".
+MOST_MINUTES=45
+
 output=$(mktemp -d)
 summary=() failed=0
 
@@ -42,7 +45,7 @@ trap 'exit 130' INT TERM
 run_tests() {
   # shellcheck source=/dev/null
   . "$stack/env"
-  cargo test --workspace --no-fail-fast 2>&1 | tee "$output/tests"
+  timeout --kill-after=60 "${MOST_MINUTES}m" cargo test --workspace --no-fail-fast 2>&1 | tee "$output/tests"
 }
 
 fresh_stack() { deploy/stack.sh wipe && deploy/stack.sh up; }

@@ -27,7 +27,7 @@ STATES = {"quote": ("QUOTE", "quoteId"), "order": ("ORDER", "orderId")}
 BATCH = 500
 # No record for so long, although the broker has more: it is not coming.
 PATIENCE_SECONDS = 60
-# Longest wait for an answer of the broker.
+# Longest wait for an answer of the broker or the registry.
 REQUEST_SECONDS = 20
 # Faults that are told; the first ones are enough to know.
 MAX_TOLD = 20
@@ -155,7 +155,7 @@ def arguments():
 
 def main():
     given = arguments()
-    deserialize = AvroDeserializer(SchemaRegistryClient({"url": given.registry}))
+    deserialize = AvroDeserializer(SchemaRegistryClient({"url": given.registry, "timeout": REQUEST_SECONDS}))
     consumer = Consumer({
         "bootstrap.servers": given.brokers,
         # Assigned, not subscribed: the group is never joined, and nothing is committed to it.

@@ -216,7 +216,7 @@ async fn orders(truth: &mut PgConnection, report: &mut Report) -> Result<(), Str
 
 /// At most one instance per process and business key that got past its admission.
 async fn instances(report: &mut Report) -> Result<(), String> {
-    let http = reqwest::Client::new();
+    let http = http()?;
     let admissions = engine(&http, "activity-instance", json!({"activityId": "admit", "finished": true})).await?;
     let admitted: HashSet<&str> = admissions
         .iter()
@@ -236,6 +236,12 @@ async fn instances(report: &mut Report) -> Result<(), String> {
     Ok(())
 }
 
+fn http() -> Result<reqwest::Client, String> {
+    /// Longest wait for an answer; a page of the engine's history is large.
+    const TIMEOUT: Duration = Duration::from_secs(30);
+    reqwest::Client::builder().timeout(TIMEOUT).build().map_err(|e| e.to_string())
+}
+
 async fn engine(http: &reqwest::Client, what: &str, filter: Value) -> Result<Vec<Value>, String> {
     let url = format!("{}/history/{what}", variable("CPQ_CAMUNDA_URL")?);
     let mut all = Vec::new();
@@ -253,7 +259,7 @@ async fn engine(http: &reqwest::Client, what: &str, filter: Value) -> Result<Vec
 
 /// What was reserved, activated or billed, was so once.
 async fn effects(report: &mut Report) -> Result<(), String> {
-    let http = reqwest::Client::new();
+    let http = http()?;
     let mut total = 0;
     for system in ["CPQ_INVENTORY_URL", "CPQ_ACTIVATION_URL", "CPQ_BILLING_URL"] {
         let url = format!("{}/effects", variable(system)?);

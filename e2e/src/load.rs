@@ -23,6 +23,8 @@ const WRONG_EVERY: usize = 4;
 /// Clients at work.
 pub struct Load {
     clients: JoinSet<Result<Vec<String>, String>>,
+    /// The quotes of the clients that have ended.
+    quotes: Vec<String>,
     finished: Arc<AtomicUsize>,
     deals: usize,
 }
@@ -48,12 +50,15 @@ impl Load {
                 Ok(quotes)
             });
         }
-        Ok(Self { clients: set, finished, deals })
+        Ok(Self { clients: set, quotes: Vec::new(), finished, deals })
     }
 
-    /// Waits until so many deals are accepted; an error if the clients have ended before.
-    pub async fn reaches(&self, deals: usize) -> Result<(), String> {
+    /// Waits until so many deals are accepted; an error as soon as a client has failed, or all have ended before.
+    pub async fn reaches(&mut self, deals: usize) -> Result<(), String> {
         while self.finished.load(Ordering::SeqCst) < deals {
+            while let Some(ended) = self.clients.try_join_next() {
+                self.quotes.extend(ended.map_err(|e| e.to_string())??);
+            }
             if self.clients.is_empty() {
                 return Err("the clients have ended".to_owned());
             }
@@ -69,11 +74,10 @@ impl Load {
 
     /// Waits for the clients; the quotes of all deals, accepted.
     pub async fn end(mut self) -> Result<Vec<String>, String> {
-        let mut quotes = Vec::new();
         while let Some(client) = self.clients.join_next().await {
-            quotes.extend(client.map_err(|e| e.to_string())??);
+            self.quotes.extend(client.map_err(|e| e.to_string())??);
         }
-        Ok(quotes)
+        Ok(self.quotes)
     }
 }
 

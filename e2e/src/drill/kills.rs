@@ -12,7 +12,7 @@ const AWAY: Duration = Duration::from_secs(5);
 /// Each service in turn.
 pub async fn services(history: &History, deals: usize) -> Result<Vec<String>, String> {
     let kills = ["command-gateway", "streams", "camunda-bridge", "streams", "simulators", "command-gateway"];
-    let load = under_load(history, deals).await?;
+    let mut load = under_load(history, deals).await?;
     for (n, service) in kills.into_iter().enumerate() {
         load.reaches((n + 1) * deals / 10).await?;
         kill_and_start(&load, service, Duration::ZERO).await?;

@@ -8,7 +8,15 @@ mod order_worker;
 use crate::checker;
 use crate::history::History;
 use crate::load::{self, Load};
+use crate::services::{Verb, stack};
 use std::collections::HashSet;
+use std::time::Duration;
+
+/// Longest that a drill may take, with its waits for everything to drain.
+const DEADLINE: Duration = Duration::from_secs(15 * 60);
+/// All that a drill may have taken away.
+const PARTS: [&str; 8] =
+    ["postgres", "redis", "kafka", "engine", "simulators", "command-gateway", "streams", "camunda-bridge"];
 
 /// A drill by its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,8 +73,18 @@ impl Drill {
         Self::ALL.into_iter().find(|drill| drill.name() == name)
     }
 
-    /// Runs it, with so many deals of load where it has load. Gives the checker's report.
+    /// Runs it, with so many deals of load where it has load. Gives the checker's report. What it has taken away runs
+    /// again afterwards, however it went.
     pub async fn run(self, deals: usize) -> Result<String, String> {
+        let late = |_| Err(format!("the drill {} was not over after {} s", self.name(), DEADLINE.as_secs()));
+        let result = tokio::time::timeout(DEADLINE, self.break_and_check(deals)).await.unwrap_or_else(late);
+        if result.is_err() {
+            stack(Verb::Start, &PARTS).await?;
+        }
+        result
+    }
+
+    async fn break_and_check(self, deals: usize) -> Result<String, String> {
         let history = History::default();
         let quotes = match self {
             Self::AcceptQuoteTimeout => order_worker::run(&history).await?,
@@ -98,7 +116,7 @@ fn say(what: &str) {
 async fn under_load(history: &History, deals: usize) -> Result<Load, String> {
     /// The load's clients.
     const CLIENTS: usize = 8;
-    let load = Load::start(CLIENTS, deals, history)?;
+    let mut load = Load::start(CLIENTS, deals, history)?;
     load.reaches(deals / 10).await?;
     say(&format!("{deals} deals of {CLIENTS} clients are on their way"));
     Ok(load)
