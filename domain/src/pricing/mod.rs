@@ -7,11 +7,13 @@ mod line;
 mod request;
 mod total;
 mod trace;
+mod waterfall;
 mod window;
 
 pub use crate::catalog::PriceKind;
 pub use request::check_form;
 pub use trace::{LineTrace, PriceTrace, StepKind, TraceStep, replay};
+pub use waterfall::{Bar, waterfall};
 pub use window::Window;
 
 use crate::catalog::Catalog;

@@ -58,18 +58,15 @@ pub(super) fn total(trace: &PriceTrace, amounts: &[Amounts]) -> Result<Price, Ou
     let mut with_tax = sum("total with tax");
     let mut lines = Vec::with_capacity(amounts.len());
     for (line, amount) in trace.lines.iter().zip(amounts) {
-        let months = match line.kind {
-            PriceKind::Recurring => Decimal::from(trace.term_months),
-            PriceKind::OneTime | PriceKind::Usage => Decimal::ONE,
-        };
+        let times = Decimal::from(trace.times(line.kind));
         match line.kind {
             PriceKind::OneTime => one_time.add(amount.net, Decimal::ONE)?,
             PriceKind::Recurring => monthly.add(amount.net, Decimal::ONE)?,
             PriceKind::Usage => {}
         }
-        list.add(amount.list, months)?;
-        total.add(amount.net, months)?;
-        tax.add(amount.tax, months)?;
+        list.add(amount.list, times)?;
+        total.add(amount.net, times)?;
+        tax.add(amount.tax, times)?;
         lines.push(PriceLine {
             line_number: line.line_number.clone(),
             kind: line.kind,

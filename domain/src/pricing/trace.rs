@@ -108,7 +108,7 @@ impl StepKind {
         }
     }
     /// Steps never go back to an earlier stage.
-    fn stage(self) -> u8 {
+    pub(super) fn stage(self) -> u8 {
         match self {
             Self::List => 2,
             Self::Percent | Self::AmountPerUnit | Self::OverrideUnit | Self::LineOverride => 3,
@@ -138,6 +138,14 @@ pub(super) fn follow(
 }
 
 impl PriceTrace {
+    /// How often a price of this kind is paid over the term.
+    pub(super) fn times(&self, kind: PriceKind) -> u32 {
+        match kind {
+            PriceKind::Recurring => self.term_months,
+            PriceKind::OneTime | PriceKind::Usage => 1,
+        }
+    }
+
     pub(super) fn of(input: &PricingInput, lines: Vec<LineTrace>) -> Self {
         Self {
             policy_version: POLICY_VERSION.to_owned(),

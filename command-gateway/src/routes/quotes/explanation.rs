@@ -9,9 +9,11 @@ use cpq_domain::canonical;
 use cpq_domain::ids::QuoteId;
 use cpq_domain::moment::Moment;
 use cpq_domain::order::Order;
+use cpq_domain::pricing::{self, Bar};
 use cpq_domain::quote::view::{AcceptanceView, ApprovalView, ArtifactView, PriceView};
 use cpq_domain::quote::{Approval, PricedOffer, Quote, QuoteEvent, QuoteStatus};
-use cpq_state_stores::{Tx, aggregates, reads, transitions};
+use cpq_state_stores::reads::StoredTrace;
+use cpq_state_stores::{StoreError, Tx, aggregates, reads, transitions};
 use serde::Serialize;
 use serde_json::{Value, json};
 use utoipa::ToSchema;
@@ -27,6 +29,9 @@ pub struct Explanation {
     pub evidence: Vec<Link>,
     /// Whether every link rests on the one before it.
     pub intact: bool,
+    /// From the list amount to the total with tax: a bar for each rule, over all lines and the term. Empty without a
+    /// price.
+    pub waterfall: Vec<Bar>,
     /// Everything that happened, in order.
     pub story: Vec<Chapter>,
 }
@@ -68,7 +73,11 @@ const MAX_CHAPTERS: i64 = 1000;
 pub async fn handle(call: Call) -> Reply {
     let mut tx = call.begin().await?;
     let quote = reading::quote(&call, &mut tx).await?;
-    let evidence = chain(&call, &mut tx, &quote).await?;
+    let trace = match quote.price() {
+        Some(offer) => reads::price_trace(&mut tx, call.tenant(), &quote.quote_id, &offer.price_result_id).await?,
+        None => None,
+    };
+    let evidence = chain(&call, &mut tx, &quote, trace.as_ref()).await?;
     let story = reads::history(&mut tx, call.tenant(), quote.quote_id.as_str(), 0, MAX_CHAPTERS).await?;
     tx.commit().await?;
     let story = story.into_iter().map(|entry| Chapter {
@@ -87,12 +96,23 @@ pub async fn handle(call: Call) -> Reply {
         status: quote.status(),
         intact: evidence.iter().all(|link| link.holds),
         evidence,
+        waterfall: trace.map(|stored| bars(&stored)).transpose()?.unwrap_or_default(),
         story: story.collect(),
     };
     Ok(Answer::ok(&explanation).revision(quote.revision).build())
 }
 
-async fn chain(call: &Call, tx: &mut Tx, quote: &Quote) -> Result<Vec<Link>, crate::problem::Problem> {
+fn bars(stored: &StoredTrace) -> Result<Vec<Bar>, StoreError> {
+    let trace = serde_json::from_str(&stored.trace).map_err(|e| StoreError::corrupt("price trace", e))?;
+    Ok(pricing::waterfall(&trace))
+}
+
+async fn chain(
+    call: &Call,
+    tx: &mut Tx,
+    quote: &Quote,
+    trace: Option<&StoredTrace>,
+) -> Result<Vec<Link>, crate::problem::Problem> {
     let mut links = Vec::new();
     let Some(configuration) = quote.configuration() else { return Ok(links) };
     links.push(Link {
@@ -106,7 +126,6 @@ async fn chain(call: &Call, tx: &mut Tx, quote: &Quote) -> Result<Vec<Link>, cra
         }),
     });
     let Some(offer) = quote.price() else { return Ok(links) };
-    let trace = reads::price_trace(tx, call.tenant(), &quote.quote_id, &offer.price_result_id).await?;
     let traced = trace.is_some_and(|stored| {
         stored.trace_hash == offer.trace_hash && canonical::sha256(stored.trace.as_bytes()) == offer.trace_hash
     });

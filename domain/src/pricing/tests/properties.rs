@@ -158,6 +158,15 @@ proptest! {
     }
 
     #[test]
+    fn the_waterfall_of_a_price_ends_at_its_total_and_at_its_total_with_tax(deal in a_deal()) {
+        let price = deal.price();
+        let amount = |bar: Option<&Bar>| bar.map_or(Decimal::ZERO, |bar| bar.amount.parse().unwrap());
+        let bars = waterfall(&deal.trace());
+        prop_assert_eq!(amount(bars.iter().rfind(|bar| bar.step != StepKind::Tax)), price.total_amount.0);
+        prop_assert_eq!(amount(bars.last()), price.total_with_tax.0);
+    }
+
+    #[test]
     fn the_order_of_lines_does_not_matter(deal in a_deal(), turn in 0..8usize) {
         let forward = deal.price();
         let mut lines = deal.lines.as_array().unwrap().clone();

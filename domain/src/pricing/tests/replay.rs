@@ -45,6 +45,30 @@ fn a_trace_that_was_changed_does_not_replay(#[case] at: &str, #[case] value: Val
 }
 
 #[test]
+fn a_waterfall_has_a_bar_for_each_rule_over_lines_tiers_and_term() {
+    let deal = deal().term(12);
+    let mut lines = deal.lines.as_array().unwrap().clone();
+    lines.push(with(lines[0].clone(), json!({"lineNumber": "2", "quantity": "1"})));
+    let bars = waterfall(&deal.lines(Value::Array(lines)).trace());
+    let seen: Vec<String> = bars
+        .iter()
+        .map(|bar| {
+            let rule = bar.rule_id.as_deref().unwrap_or("-");
+            format!("{} {rule} {} lines: {} = {}", bar.step.as_str(), bar.lines, bar.change, bar.amount)
+        })
+        .collect();
+    // Monthly 100 + 100 + 50 and 100, twelve times; then 10 % off, 1 a unit, 5 % off, rounded per line.
+    let expected = [
+        "LIST - 2 lines: 4200 = 4200",
+        "PERCENT a 2 lines: -420 = 3780",
+        "AMOUNT_PER_UNIT b 2 lines: 48 = 3828",
+        "QUOTE_DISCOUNT Q 2 lines: -191.4 = 3636.6",
+    ];
+    assert_eq!(seen[..4], expected);
+    assert_eq!(seen.len(), 5, "nothing to round, and one tax: {seen:?}");
+}
+
+#[test]
 fn a_trace_without_its_tax_does_not_replay() {
     let mut trace = deal().trace();
     trace.lines[0].steps.pop();
