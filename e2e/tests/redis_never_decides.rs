@@ -39,7 +39,7 @@ fn line(number: &str, parent: Option<&str>, offering: &str, quantity: &str, char
         "action": "ADD", "characteristics": characteristics})
 }
 
-/// A tiered price of an amount that needs people, a bundle on a long term with an override, one with a small discount, a
+/// A tiered price, a bundle on a long term whose total needs people, one with a small discount, a
 /// discount that needs people, a choice that is refused, and a discount that nobody may give.
 fn cases() -> Vec<Case> {
     let voice = |quantity| json!([line("1", None, "cloud-voice", quantity, json!({}))]);
@@ -153,5 +153,5 @@ async fn prices_and_decisions_are_the_same_with_redis_up_flushed_and_down() {
     let outcome =
         |told: &Value| told["approved"].as_bool().map_or("refused", |yes| if yes { "approved" } else { "asked" });
     let outcomes: Vec<_> = with.iter().map(outcome).collect();
-    assert_eq!(outcomes, ["asked", "asked", "approved", "asked", "refused", "refused"], "{with:#?}");
+    assert_eq!(outcomes, ["approved", "asked", "approved", "asked", "refused", "refused"], "{with:#?}");
 }
