@@ -184,7 +184,9 @@ impl Assignment {
             if let (Some(bounds), Offset::Offset(offset)) =
                 (bounds.get_mut(&(element.topic().to_owned(), element.partition())), element.offset())
             {
-                bounds.committed = Some(offset);
+                // What can be redone is committed without waiting for the disk: after a crash of the server Kafka may
+                // know of more, which is simply read again.
+                bounds.committed = Some(offset).filter(|_| !self.processor.can_be_redone());
             }
         }
         let positions = self.runtime.block_on(self.take_over_in_database(&assigned))?;

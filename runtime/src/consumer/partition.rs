@@ -63,11 +63,11 @@ pub struct Partition {
     waiting_records: AtomicUsize,
     waiting_bytes: AtomicUsize,
     paused: AtomicBool,
-    /// The next offset to apply: as committed in the database, or beyond it over records without effect.
+    /// The next offset to apply: `committed`, or beyond it over records without effect.
     applied: AtomicI64,
-    /// Whether the database's position is behind `applied`, over records without effect.
-    passed: AtomicBool,
-    /// What Kafka has been told of `applied`.
+    /// The position that is committed in the database.
+    committed: AtomicI64,
+    /// What Kafka has been told of `committed`.
     stored: AtomicI64,
     /// Timestamp of the record in hand, else of the last applied one; 0 before the first.
     record_time: AtomicI64,
@@ -97,7 +97,7 @@ impl Partition {
             waiting_bytes: AtomicUsize::new(0),
             paused: AtomicBool::new(false),
             applied: AtomicI64::new(next_offset),
-            passed: AtomicBool::new(false),
+            committed: AtomicI64::new(next_offset),
             stored: AtomicI64::new(next_offset),
             record_time: AtomicI64::new(0),
             redrive: Notify::new(),
@@ -136,26 +136,25 @@ impl Partition {
 
     /// The worker's transaction up to `next_offset` is committed.
     pub fn set_applied(&self, next_offset: i64) {
-        self.passed.store(false, Ordering::Relaxed);
         self.applied.store(next_offset, Ordering::Release);
+        self.committed.store(next_offset, Ordering::Release);
     }
     /// The records up to `next_offset` have no effect, and are passed over without a transaction.
     pub fn pass(&self, next_offset: i64) {
-        self.passed.store(true, Ordering::Relaxed);
         self.applied.store(next_offset, Ordering::Release);
     }
     /// Whether the database is to hear of records that were passed over.
     pub fn has_passed(&self) -> bool {
-        self.passed.load(Ordering::Relaxed)
+        self.applied() != self.committed.load(Ordering::Acquire)
     }
     pub fn applied(&self) -> i64 {
         self.applied.load(Ordering::Acquire)
     }
 
-    /// The offset to tell Kafka, if it has not been told.
+    /// The offset to tell Kafka, if it has not been told: never ahead of the database.
     pub fn to_store(&self) -> Option<i64> {
-        let applied = self.applied();
-        (self.stored.swap(applied, Ordering::Relaxed) != applied).then_some(applied)
+        let committed = self.committed.load(Ordering::Acquire);
+        (self.stored.swap(committed, Ordering::Relaxed) != committed).then_some(committed)
     }
 
     pub fn set_record_time(&self, timestamp: Option<i64>) {
@@ -208,6 +207,15 @@ mod tests {
         assert_eq!(partition.to_store(), None);
         partition.set_applied(9);
         assert_eq!((partition.to_store(), partition.to_store()), (Some(9), None));
+    }
+
+    #[test]
+    fn kafka_is_told_of_records_without_effect_only_when_the_database_knows_of_them() {
+        let (partition, _records) = Partition::new("t".to_owned(), 0, 1, 7);
+        partition.pass(9);
+        assert_eq!((partition.applied(), partition.has_passed(), partition.to_store()), (9, true, None));
+        partition.set_applied(9);
+        assert_eq!((partition.has_passed(), partition.to_store()), (false, Some(9)));
     }
 
     #[rstest]

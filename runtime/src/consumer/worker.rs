@@ -9,13 +9,14 @@ use cpq_avro::DecodeError;
 use futures::FutureExt as _;
 use std::{collections::VecDeque, ops::Range, sync::Arc, time::Duration};
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 use tracing::{error, warn};
 
 /// A single record that the database refuses is tried so often before it is parked: a refusal may come from
 /// a race that does not repeat.
 pub const ATTEMPTS_BEFORE_PARKING: u32 = 3;
 
-/// The stored position follows after so long without a transaction that would take it along.
+/// The stored position follows so long after the first record without effect, if no transaction takes it along.
 const POSITION_DELAY: Duration = Duration::from_secs(1);
 
 /// Why there is no batch.
@@ -38,6 +39,8 @@ pub struct Worker {
     step: Step,
     partition: Arc<Partition>,
     records: mpsc::UnboundedReceiver<RawRecord>,
+    /// When the database is to hear of records that were passed over.
+    position_due: Instant,
 }
 
 impl Worker {
@@ -47,7 +50,8 @@ impl Worker {
         partition: Arc<Partition>,
         records: mpsc::UnboundedReceiver<RawRecord>,
     ) -> Self {
-        Self { step: Step::new(host, processor, partition.clone()), partition, records }
+        let step = Step::new(host, processor, partition.clone());
+        Self { step, partition, records, position_due: Instant::now() }
     }
 
     /// Works until the partition is taken away. Under load, batches and redriving take turns.
@@ -73,12 +77,17 @@ impl Worker {
 
     /// Whatever waits, up to the bounds of a batch; waits for a first record.
     async fn next_batch(&mut self) -> Result<VecDeque<RawRecord>, Idle> {
+        if !self.partition.has_passed() {
+            self.position_due = Instant::now() + POSITION_DELAY;
+        }
         let first = tokio::select! {
             biased;
             () = self.partition.stop.cancelled() => return Err(Idle::Stopped),
+            () = tokio::time::sleep_until(self.position_due), if self.partition.has_passed() => {
+                return Err(Idle::PositionDue);
+            }
             record = self.records.recv() => record.ok_or(Idle::Stopped)?,
             () = self.partition.redrive.notified() => return Err(Idle::RedriveDue),
-            () = tokio::time::sleep(POSITION_DELAY), if self.partition.has_passed() => return Err(Idle::PositionDue),
         };
         let mut batch = VecDeque::new();
         let mut bytes = 0;
