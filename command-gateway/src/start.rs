@@ -58,6 +58,8 @@ pub async fn start(config: &GatewayConfig, metrics: PrometheusHandle) -> Result<
     }
     let encoder = encoder(&db).await?;
     let (writer, writers) = Writer::start(db.clone(), hints.clone());
+    let references = ReferenceCache::new().map_err(|e| failed("the built-in approval policy")(&e))?;
+    tokio::spawn(references.clone().follow(db.clone(), hints.catalogs()));
     let gateway = Gateway {
         rate_limiter: RateLimiter::new(redis.clone(), config.limit),
         authenticator: Authenticator::new(config.oidc_issuer.clone(), config.oidc_audience.clone(), keys),
@@ -65,7 +67,7 @@ pub async fn start(config: &GatewayConfig, metrics: PrometheusHandle) -> Result<
         writer,
         outcomes: Outcomes::start(db.clone(), hints.outcomes()),
         numbers: QuoteNumbers::new(db.clone()),
-        references: ReferenceCache::new().map_err(|e| failed("the built-in approval policy")(&e))?,
+        references,
         previews: Previews::new(redis.clone()),
         artifacts,
         router: Router::new(OPERATIONS),

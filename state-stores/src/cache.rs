@@ -2,7 +2,7 @@
 //! wrong with it only costs a little time: every call has a small time-out, and after some failures nobody
 //! waits for it until a pause is over.
 
-use cpq_domain::ids::{QuoteId, TenantId};
+use cpq_domain::ids::{OfferingId, QuoteId, TenantId};
 use redis::aio::MultiplexedConnection;
 use sha2::{Digest, Sha256};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -161,6 +161,11 @@ pub fn worklist_key(tenant: &TenantId, question: &[&str]) -> String {
 pub(crate) fn preview_key(tenant: &TenantId, quote: &QuoteId, revision: u32, input_hash: &str) -> String {
     let hash = input_hash.trim_start_matches("sha256:");
     format!("cpq:{tenant}:quote-preview:{quote}:rev:{revision}:hash:{hash}")
+}
+
+/// `cpq:{tenant}:catalog:offering:{offering}:v:{catalogVersion}`: where an offering of a catalog version is.
+pub(crate) fn offering_key(tenant: &TenantId, offering: &OfferingId, catalog_version: &str) -> String {
+    format!("cpq:{tenant}:catalog:offering:{offering}:v:{catalog_version}")
 }
 
 /// A hash in which no two lists of parts are the same.

@@ -1,7 +1,8 @@
-//! Hints over Redis: "the outbox has rows", "these commands are decided", "parked keys were let go". They only make others look sooner;
-//! every listener has a sweep of its own, so that with Redis gone everything still works, later.
+//! Hints over Redis: "the outbox has rows", "these commands are decided", "parked keys were let go", "a catalog was
+//! published". They only make others look sooner; every listener has a sweep of its own, or looks when it needs to,
+//! so that with Redis gone everything still works, later.
 
-use cpq_domain::ids::CommandId;
+use cpq_domain::ids::{CommandId, TenantId};
 use futures::StreamExt;
 use std::{sync::Arc, time::Duration};
 use tokio::sync::{Notify, broadcast, mpsc};
@@ -13,6 +14,10 @@ pub const OUTBOX_CHANNEL: &str = "cpq:hint:outbox";
 pub const OUTCOME_CHANNEL: &str = "cpq:hint:outcome";
 /// Channel on which it is hinted that parked keys were let go; the payload is empty.
 pub const REDRIVE_CHANNEL: &str = "cpq:hint:redrive";
+/// Channel on which published catalogs are hinted; the payload is tenant and version, a line each.
+pub const CATALOG_CHANNEL: &str = "cpq:hint:catalog";
+/// Published catalogs that a listener may be behind before it loses some.
+const MAX_CATALOGS: usize = 16;
 /// Hints that wait for Redis; more are dropped.
 const MAX_QUEUED: usize = 1024;
 /// Ids in one message.
@@ -28,6 +33,7 @@ enum Hint {
     Outbox,
     Redrive,
     Decided(Vec<CommandId>),
+    Catalog(TenantId, String),
 }
 
 /// Publishes hints, and hears those of others. Cheap to clone.
@@ -69,6 +75,11 @@ impl Hints {
         }
     }
 
+    /// The tenant has this catalog version now. Never waits.
+    pub fn catalog(&self, tenant: &TenantId, version: &str) {
+        self.send(Hint::Catalog(tenant.clone(), version.to_owned()));
+    }
+
     fn send(&self, hint: Hint) {
         // Full or closed: the listener's sweep is the guarantee.
         let _ = self.queue.try_send(hint);
@@ -96,6 +107,21 @@ impl Hints {
         }));
     }
 
+    /// The catalogs published anywhere, as they are hinted.
+    pub fn catalogs(&self) -> mpsc::Receiver<(TenantId, String)> {
+        let (sender, receiver) = mpsc::channel(MAX_CATALOGS);
+        if let Some(client) = self.client.clone() {
+            tokio::spawn(listen(client, CATALOG_CHANNEL, move |payload| {
+                if let Some((tenant, version)) = payload.split_once('\n') {
+                    // Full: whoever needs that catalog compiles it.
+                    let _ = sender.try_send((TenantId::from(tenant), version.to_owned()));
+                }
+                !sender.is_closed()
+            }));
+        }
+        receiver
+    }
+
     /// The commands decided anywhere, as they are hinted.
     pub fn outcomes(&self) -> broadcast::Receiver<CommandId> {
         let (sender, receiver) = broadcast::channel(MAX_UNHEARD);
@@ -118,7 +144,7 @@ async fn publish(client: redis::Client, mut hints: mpsc::Receiver<Hint>) {
     let mut connection = None;
     let mut batch = Vec::new();
     while hints.recv_many(&mut batch, MAX_QUEUED).await > 0 {
-        let Coalesced { outbox, redrive, decided } = coalesce(batch.drain(..));
+        let Coalesced { outbox, redrive, decided, catalogs } = coalesce(batch.drain(..));
         if connection.is_none() {
             connection = connect(&client).await;
         }
@@ -136,6 +162,9 @@ async fn publish(client: redis::Client, mut hints: mpsc::Receiver<Hint>) {
         }
         for ids in decided.chunks(MAX_IDS) {
             pipeline.publish(OUTCOME_CHANNEL, ids.join(",")).ignore();
+        }
+        for catalog in catalogs {
+            pipeline.publish(CATALOG_CHANNEL, catalog).ignore();
         }
         match tokio::time::timeout(REDIS_TIMEOUT, pipeline.query_async::<()>(redis)).await {
             Ok(Ok(())) => {}
@@ -165,6 +194,8 @@ struct Coalesced {
     outbox: bool,
     redrive: bool,
     decided: Vec<String>,
+    /// Tenant and version, a line each.
+    catalogs: Vec<String>,
 }
 
 fn coalesce(hints: impl Iterator<Item = Hint>) -> Coalesced {
@@ -173,6 +204,7 @@ fn coalesce(hints: impl Iterator<Item = Hint>) -> Coalesced {
         match hint {
             Hint::Outbox => coalesced.outbox = true,
             Hint::Redrive => coalesced.redrive = true,
+            Hint::Catalog(tenant, version) => coalesced.catalogs.push(format!("{tenant}\n{version}")),
             Hint::Decided(ids) => coalesced.decided.extend(ids.into_iter().map(CommandId::into_string)),
         }
     }
@@ -217,9 +249,11 @@ mod tests {
 
     #[test]
     fn queued_hints_are_sent_together() {
-        let hints = [Hint::Outbox, Hint::Decided(vec!["a".into()]), Hint::Outbox, Hint::Decided(vec!["b".into()])];
+        let catalog = Hint::Catalog("t".into(), "1".to_owned());
+        let (a, b) = (Hint::Decided(vec!["a".into()]), Hint::Decided(vec!["b".into()]));
         let decided = vec!["a".to_owned(), "b".to_owned()];
-        assert_eq!(coalesce(hints.into_iter()), Coalesced { outbox: true, redrive: false, decided });
+        let expected = Coalesced { outbox: true, redrive: false, decided, catalogs: vec!["t\n1".to_owned()] };
+        assert_eq!(coalesce([Hint::Outbox, a, catalog, Hint::Outbox, b].into_iter()), expected);
     }
 
     #[tokio::test]

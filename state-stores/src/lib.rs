@@ -15,6 +15,7 @@ pub mod hints;
 pub mod import;
 pub mod lease;
 pub mod notifications;
+pub mod offerings;
 pub mod operations;
 pub mod outbox;
 pub mod parked;

@@ -1,7 +1,7 @@
 //! Reference data as decisions see it: tenants, customers, approvers, catalogs, policies. Rows are read in the
 //! decision's own transaction; what is costly to compile is cached by its version and so never stale.
 
-use crate::{StoreError, Tx};
+use crate::{Db, StoreError, Tx};
 use cpq_domain::approval::{ApprovalPolicy, InvalidPolicy};
 use cpq_domain::catalog::{Catalog, CatalogSource};
 use cpq_domain::ids::{ActorId, CustomerAccountId, TenantId};
@@ -10,7 +10,8 @@ use moka::sync::Cache;
 use sqlx::postgres::PgRow;
 use sqlx::{Row, types::Json};
 use std::{collections::HashMap, sync::Arc};
-use tokio::sync::OnceCell;
+use tokio::sync::{OnceCell, mpsc};
+use tracing::debug;
 
 /// Compiled catalogs kept in memory. A catalog of 20,000 offerings takes some 100 MB, a usual one under 1 MB.
 const MAX_CATALOGS: u64 = 64;
@@ -108,6 +109,27 @@ impl ReferenceCache {
         }
     }
 
+    /// The compiled catalog of that version, if it is at hand.
+    pub fn at_hand(&self, tenant: &TenantId, version: &str) -> Option<Arc<Catalog>> {
+        self.catalogs.get(&(tenant.clone(), version.to_owned()))?.get().cloned()
+    }
+
+    /// Compiles catalogs as soon as it is hinted that they were published, so that nobody who needs one waits for it.
+    /// Ends with the hints.
+    pub async fn follow(self, db: Db, mut published: mpsc::Receiver<(TenantId, String)>) {
+        while let Some((tenant, version)) = published.recv().await {
+            let compiled = async {
+                let mut tx = db.begin(std::slice::from_ref(&tenant)).await?;
+                self.catalog(&mut tx, &tenant, &version).await?;
+                tx.commit().await
+            };
+            match compiled.await {
+                Ok(()) => debug!(%tenant, version, "a catalog that was published is at hand"),
+                Err(error) => debug!(%tenant, version, %error, "a catalog that was published is not at hand yet"),
+            }
+        }
+    }
+
     /// Keeps a catalog that was compiled to be published, once it is.
     pub fn keep(&self, tenant: &TenantId, catalog: Catalog) {
         let key = (tenant.clone(), catalog.version().to_owned());
@@ -196,6 +218,13 @@ pub async fn customers(
         Ok(((TenantId::new(row.try_get::<String, _>(1)?), customer.customer_account_id.clone()), customer))
     };
     rows.iter().map(customer).collect()
+}
+
+/// SHA-256 of that catalog version's document, as it was published.
+pub async fn content_hash(tx: &mut Tx, tenant: &TenantId, version: &str) -> Result<Option<String>, StoreError> {
+    let statement = "select content_hash from cpq.catalog_version where tenant_id = $1 and catalog_version = $2";
+    let hash = sqlx::query_scalar(statement).bind(tenant.as_str()).bind(version);
+    Ok(hash.fetch_optional(tx.connection()).await?)
 }
 
 /// Every authority that this actor holds, valid now or not.

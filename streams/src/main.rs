@@ -94,6 +94,7 @@ async fn run(roles: BTreeSet<Role>, config: Config, telemetry: &Telemetry) -> Re
         let source = Arc::new(RegistrySource::new(&common.schema_registry_url)?);
         let decoder = Arc::new(Decoder::new(schemas, &ids, source));
         let cache = ReferenceCache::new()?;
+        tokio::spawn(cache.clone().follow(db.clone(), hints.catalogs()));
         let services = Services { db: db.clone(), encoder, wake: wake.clone(), cache, artifacts, mail };
         let Parts { processors, workers, checks } = parts(&processing, services);
         let host = Host {

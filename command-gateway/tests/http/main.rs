@@ -15,6 +15,7 @@ mod orders;
 mod preview;
 mod quotes;
 mod revisions;
+mod snapshots;
 mod support;
 mod system;
 mod tasks;

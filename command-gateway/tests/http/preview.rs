@@ -39,7 +39,7 @@ async fn total(gateway: &Arc<Gateway>, world: &World, quote: &str) -> Value {
 }
 
 /// A gateway that has nothing in its own memory yet.
-async fn fresh(world: &World, redis: Option<&str>) -> Arc<Gateway> {
+pub async fn fresh(world: &World, redis: Option<&str>) -> Arc<Gateway> {
     let mut variables = vec![
         ("CPQ_DATABASE_URL", world.stage.database_url.as_str()),
         ("CPQ_OIDC_JWKS", world.stage.jwks_path.as_str()),
@@ -48,7 +48,7 @@ async fn fresh(world: &World, redis: Option<&str>) -> Arc<Gateway> {
     gateway(&variables).await
 }
 
-async fn redis() -> redis::aio::MultiplexedConnection {
+pub async fn redis() -> redis::aio::MultiplexedConnection {
     let client = redis::Client::open(stack("CPQ_REDIS_URL")).unwrap();
     client.get_multiplexed_async_connection().await.unwrap()
 }
@@ -61,11 +61,11 @@ async fn key(world: &World) -> String {
     key.clone()
 }
 
-async fn stored(key: &str) -> Vec<u8> {
+pub async fn stored(key: &str) -> Vec<u8> {
     redis::cmd("GET").arg(key).query_async(&mut redis().await).await.unwrap()
 }
 
-async fn plant(key: &str, value: &[u8]) {
+pub async fn plant(key: &str, value: &[u8]) {
     redis::cmd("SET").arg(key).arg(value).query_async::<()>(&mut redis().await).await.unwrap();
 }
 

@@ -4,6 +4,7 @@
 
 use crate::answer::Answer;
 use crate::call::Call;
+use crate::gateway::Gateway;
 use crate::operation::{Parameter, Reply};
 use crate::page::{self, Page};
 use crate::problem::Problem;
@@ -13,7 +14,8 @@ use cpq_domain::catalog::{Catalog, Offering};
 use cpq_domain::ids::{CustomerAccountId, OfferingId};
 use cpq_domain::moment::Moment;
 use cpq_domain::rejection::{ErrorCode, FieldCode, FieldError};
-use cpq_state_stores::{Tx, reads, reference};
+use cpq_state_stores::offerings::{self, CatalogIdentity};
+use cpq_state_stores::{StoreError, Tx, reads, reference};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -55,7 +57,7 @@ pub struct OfferingView {
 }
 
 impl OfferingView {
-    fn of(offering: &Offering, catalog: &Catalog) -> Self {
+    fn of(offering: &Offering, catalog_version: &str) -> Self {
         Self {
             id: offering.id.clone(),
             version: offering.version.clone(),
@@ -67,7 +69,7 @@ impl OfferingView {
             characteristics: serde_json::json!(offering.characteristics),
             children: serde_json::json!(offering.children),
             fulfilment: offering.fulfilment.clone(),
-            catalog_version: catalog.version().to_owned(),
+            catalog_version: catalog_version.to_owned(),
         }
     }
 }
@@ -87,7 +89,8 @@ pub async fn list(call: Call) -> Reply {
             newest.insert(offering.id.as_str(), shown);
         }
     }
-    let items: Vec<OfferingView> = newest.values().take(limit + 1).map(|o| OfferingView::of(o, &catalog)).collect();
+    let items: Vec<OfferingView> =
+        newest.values().take(limit + 1).map(|o| OfferingView::of(o, catalog.version())).collect();
     Ok(Answer::ok(&Page::of(items, limit, Some(now), |last| last.id.to_string())).build())
 }
 
@@ -96,14 +99,53 @@ pub async fn get(call: Call) -> Reply {
     let unknown = || Problem::new(ErrorCode::OfferingNotFound, "There is no such offering on sale for you.");
     let id = OfferingId::new(call.usable_segment("offeringId").ok_or_else(unknown)?);
     let now = reading::now();
-    let (catalog, segments) = look(&call).await?.ok_or_else(unknown)?;
-    let found = match call.query("version") {
-        None => on_sale(&catalog, &id, &segments, now),
-        Some(version) => catalog
-            .offering(&id, version)
-            .filter(|o| o.is_sellable(now) && segments.iter().any(|segment| o.is_visible(segment))),
+    let (versions, catalog_version, segments) = versions(&call, &id).await?.ok_or_else(unknown)?;
+    let wanted = call.query("version");
+    let found = versions.iter().find(|offering| {
+        wanted.is_none_or(|version| offering.version == version)
+            && offering.is_sellable(now)
+            && segments.iter().any(|segment| offering.is_visible(segment))
+    });
+    Ok(Answer::ok(&OfferingView::of(found.ok_or_else(unknown)?, &catalog_version)).build())
+}
+
+/// All versions of the offering in the tenant's newest catalog, newest first, that catalog's version, and who looks.
+/// Out of this process, else out of Redis, else out of the catalog as Postgres has it.
+async fn versions(call: &Call, id: &OfferingId) -> Result<Option<(Vec<Offering>, String, Vec<String>)>, Problem> {
+    let Gateway { references, redis, .. } = &*call.gateway;
+    let mut tx = call.begin().await?;
+    let segments = segments(call, &mut tx).await?;
+    let Some(version) = newest(call, &mut tx).await? else { return Ok(None) };
+    if let Some(catalog) = references.at_hand(call.tenant(), &version) {
+        tx.commit().await?;
+        return Ok(Some((catalog.versions(id).cloned().collect(), version, segments)));
+    }
+    let content_hash = reference::content_hash(&mut tx, call.tenant(), &version).await?;
+    let identity = CatalogIdentity {
+        tenant: call.tenant().clone(),
+        version: version.clone(),
+        content_hash: content_hash.ok_or_else(|| StoreError::Corrupt(format!("catalog {version} is not there")))?,
     };
-    Ok(Answer::ok(&OfferingView::of(found.ok_or_else(unknown)?, &catalog)).build())
+    let kept = offerings::find(redis, &identity, id).await;
+    let found = match kept {
+        Some(found) => Some(found),
+        None => {
+            let catalog = references.catalog(&mut tx, call.tenant(), &version).await?;
+            let found: Option<Vec<Offering>> = catalog.map(|catalog| catalog.versions(id).cloned().collect());
+            if let Some(found) = &found {
+                offerings::keep(redis, &identity, id, found.clone()).await;
+            }
+            found
+        }
+    };
+    tx.commit().await?;
+    Ok(found.map(|found| (found, version, segments)))
+}
+
+/// The version of the tenant's newest catalog.
+async fn newest(call: &Call, tx: &mut Tx) -> Result<Option<String>, Problem> {
+    let tenants = call.gateway.references.tenants(tx, std::slice::from_ref(call.tenant())).await?;
+    Ok(tenants.get(call.tenant()).and_then(|tenant| tenant.catalog_version.clone()))
 }
 
 /// The newest version on sale for any of these segments.
@@ -116,9 +158,7 @@ fn on_sale<'a>(catalog: &'a Catalog, id: &OfferingId, segments: &[String], now: 
 async fn look(call: &Call) -> Result<Option<(Arc<Catalog>, Vec<String>)>, Problem> {
     let mut tx = call.begin().await?;
     let segments = segments(call, &mut tx).await?;
-    let tenants = call.gateway.references.tenants(&mut tx, std::slice::from_ref(call.tenant())).await?;
-    let version = tenants.get(call.tenant()).and_then(|tenant| tenant.catalog_version.clone());
-    let catalog = match version {
+    let catalog = match newest(call, &mut tx).await? {
         Some(version) => call.gateway.references.catalog(&mut tx, call.tenant(), &version).await?,
         None => None,
     };

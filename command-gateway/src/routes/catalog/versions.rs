@@ -135,6 +135,7 @@ async fn decide(call: &Call, scope: &Scope, row: &CatalogRow, catalog: Catalog) 
             let answer = version(&mut tx, call, &applied).await?;
             tx.commit().await?;
             info!(catalog_version = row.catalog_version, created = applied.created, "catalog published");
+            call.gateway.hints.catalog(call.tenant(), &row.catalog_version);
             call.gateway.references.keep(call.tenant(), catalog);
             Ok(answer.build())
         }
