@@ -5,17 +5,21 @@ use crate::operator;
 use crate::settings::variable;
 use reqwest::{Method, StatusCode};
 use serde_json::Value;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 use ulid::Ulid;
 
 /// Longest wait for one answer.
 const TIMEOUT: Duration = Duration::from_secs(40);
 
-/// A client of one gateway, acting as one person.
+/// A client acting as one person; of one gateway, or of several, of which it leaves one that does not serve it.
 #[derive(Clone)]
 pub struct Crm {
     http: reqwest::Client,
-    base: String,
+    bases: Vec<String>,
+    /// Counts up; its rest is the gateway that is asked now.
+    turn: Arc<AtomicUsize>,
     token: String,
     /// Where what is sent and told is recorded, and as whose.
     record: Option<(History, String, String)>,
@@ -66,7 +70,7 @@ impl Crm {
     /// `base` is `http://host:port`.
     pub fn new(base: &str, token: String) -> Result<Self, String> {
         let http = reqwest::Client::builder().timeout(TIMEOUT).build().map_err(|e| e.to_string())?;
-        Ok(Self { http, base: base.to_owned(), token, record: None })
+        Ok(Self { http, bases: vec![base.to_owned()], turn: Arc::default(), token, record: None })
     }
 
     /// A client of the running stack for this person, whose commands are recorded.
@@ -77,13 +81,21 @@ impl Crm {
         Ok(crm)
     }
 
+    /// The same person at these gateways, beginning with the one whose turn it is.
+    #[must_use]
+    pub fn at(&self, gateways: &[String], turn: usize) -> Self {
+        Self { bases: gateways.to_vec(), turn: Arc::new(AtomicUsize::new(turn)), ..self.clone() }
+    }
+
     /// Sends one request and reads its answer whole.
     pub async fn send(&self, request: &Request<'_>) -> Result<Answer, String> {
         let began = Instant::now();
         let sent = self.record.as_ref().and_then(|(history, tenant, actor)| history.sent(tenant, actor, request));
+        let turn = self.turn.load(Ordering::Relaxed);
+        let base = &self.bases[turn % self.bases.len()];
         let mut built = self
             .http
-            .request(request.method.clone(), format!("{}{}", self.base, request.path))
+            .request(request.method.clone(), format!("{base}{}", request.path))
             .bearer_auth(&self.token)
             .header("X-Correlation-Id", request.correlation_id);
         if let Some(key) = &request.idempotency_key {
@@ -98,15 +110,38 @@ impl Crm {
         if let Some(body) = &request.body {
             built = built.json(body);
         }
-        let response = built.send().await.map_err(|e| format!("{} {}: {e}", request.method, request.path))?;
+        // Only the first of those who share this client and are not served moves it on.
+        let leave = || self.turn.compare_exchange(turn, turn + 1, Ordering::Relaxed, Ordering::Relaxed);
+        let silent = |error: reqwest::Error| {
+            let _ = leave();
+            if let Some((history, ..)) = &self.record {
+                history.silent(silence(&error));
+            }
+            format!("{} {}: {error}", request.method, request.path)
+        };
+        let response = built.send().await.map_err(silent)?;
         let status: StatusCode = response.status();
+        if status == StatusCode::SERVICE_UNAVAILABLE {
+            let _ = leave();
+        }
         let replayed = response.headers().contains_key("Idempotency-Replayed");
-        let text = response.text().await.map_err(|e| e.to_string())?;
+        let text = response.text().await.map_err(silent)?;
         let body = serde_json::from_str(&text).unwrap_or(Value::String(text));
         let answer = Answer { status: status.as_u16(), body, replayed, elapsed: began.elapsed() };
         if let (Some((history, ..)), Some(sent)) = (&self.record, &sent) {
             history.told(sent, &answer);
         }
         Ok(answer)
+    }
+}
+
+/// How a request went that has no answer.
+fn silence(error: &reqwest::Error) -> &'static str {
+    if error.is_connect() {
+        "no connection"
+    } else if error.is_timeout() {
+        "no answer in time"
+    } else {
+        "connection lost before the answer"
     }
 }

@@ -34,6 +34,8 @@ impl Told {
 #[derive(Clone, Debug, Default)]
 pub struct History {
     told: Arc<Mutex<BTreeMap<Sent, Vec<Told>>>>,
+    /// Requests without an answer, by how that came.
+    silences: Arc<Mutex<BTreeMap<&'static str, usize>>>,
 }
 
 impl History {
@@ -53,6 +55,27 @@ impl History {
     pub fn told(&self, sent: &Sent, answer: &Answer) {
         let told = Told { status: answer.status, body: answer.body.clone() };
         self.lock().entry(sent.clone()).or_default().push(told);
+    }
+
+    /// Records that a request got no answer.
+    pub fn silent(&self, how: &'static str) {
+        *self.silences.lock().unwrap_or_else(PoisonError::into_inner).entry(how).or_default() += 1;
+    }
+
+    /// Commands that are on their way just now: sent, and without a last word.
+    pub fn in_flight(&self) -> usize {
+        self.lock().values().filter(|told| !told.iter().any(Told::is_final)).count()
+    }
+
+    /// What clients met that was no outcome, and so had to be tried again: kinds and how often.
+    pub fn retried(&self) -> BTreeMap<String, usize> {
+        let silences = self.silences.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let mut kinds: BTreeMap<String, usize> = silences.into_iter().map(|(how, n)| (how.to_owned(), n)).collect();
+        for told in self.lock().values().flatten().filter(|told| !told.is_final()) {
+            let word = ["errorCode", "status", "title"].iter().find_map(|field| told.body[field].as_str());
+            *kinds.entry(format!("{} {}", told.status, word.unwrap_or_default())).or_default() += 1;
+        }
+        kinds
     }
 
     /// Everything so far.

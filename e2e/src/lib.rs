@@ -8,6 +8,7 @@ pub mod crm;
 pub mod deal;
 pub mod drill;
 pub mod history;
+pub mod hot;
 pub mod load;
 pub mod operator;
 pub mod services;

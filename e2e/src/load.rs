@@ -25,8 +25,9 @@ pub struct Load {
     clients: JoinSet<Result<Vec<String>, String>>,
     /// The quotes of the clients that have ended.
     quotes: Vec<String>,
+    left: Arc<AtomicUsize>,
+    begun: Arc<AtomicUsize>,
     finished: Arc<AtomicUsize>,
-    deals: usize,
 }
 
 /// A sales person of the demo's tenant, recorded.
@@ -37,28 +38,51 @@ pub fn sales(history: &History) -> Result<Crm, String> {
 impl Load {
     /// Starts so many clients that post so many deals among them.
     pub fn start(clients: usize, deals: usize, history: &History) -> Result<Self, String> {
-        let (left, finished) = (Arc::new(AtomicUsize::new(deals)), Arc::new(AtomicUsize::new(0)));
+        Ok(Self::of(&vec![sales(history)?; clients], deals))
+    }
+
+    /// Starts these clients, which post so many deals among them, or until they are told to stop.
+    pub fn of(clients: &[Crm], deals: usize) -> Self {
+        let counter = |n| Arc::new(AtomicUsize::new(n));
+        let (left, begun, finished) = (counter(deals), counter(0), counter(0));
         let mut set = JoinSet::new();
-        for _ in 0..clients {
-            let (crm, left, finished) = (sales(history)?, left.clone(), finished.clone());
+        for crm in clients.iter().cloned() {
+            let (left, begun, finished) = (left.clone(), begun.clone(), finished.clone());
             set.spawn(async move {
                 let mut quotes = Vec::new();
                 while let Ok(n) = left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1)) {
+                    begun.fetch_add(1, Ordering::SeqCst);
                     quotes.push(deal(&crm, n.is_multiple_of(WRONG_EVERY)).await?);
                     finished.fetch_add(1, Ordering::SeqCst);
                 }
                 Ok(quotes)
             });
         }
-        Ok(Self { clients: set, quotes: Vec::new(), finished, deals })
+        Self { clients: set, quotes: Vec::new(), left, begun, finished }
+    }
+
+    /// No more deals; those that are begun are brought to their end.
+    pub fn stop(&self) {
+        self.left.store(0, Ordering::SeqCst);
+    }
+
+    /// An error if a client has failed.
+    pub fn healthy(&mut self) -> Result<(), String> {
+        while let Some(ended) = self.clients.try_join_next() {
+            self.quotes.extend(ended.map_err(|e| e.to_string())??);
+        }
+        Ok(())
+    }
+
+    /// Deals that are accepted.
+    pub fn finished(&self) -> usize {
+        self.finished.load(Ordering::SeqCst)
     }
 
     /// Waits until so many deals are accepted; an error as soon as a client has failed, or all have ended before.
     pub async fn reaches(&mut self, deals: usize) -> Result<(), String> {
-        while self.finished.load(Ordering::SeqCst) < deals {
-            while let Some(ended) = self.clients.try_join_next() {
-                self.quotes.extend(ended.map_err(|e| e.to_string())??);
-            }
+        while self.finished() < deals {
+            self.healthy()?;
             if self.clients.is_empty() {
                 return Err("the clients have ended".to_owned());
             }
@@ -69,7 +93,7 @@ impl Load {
 
     /// Whether deals are still on their way: a fault now lands on work.
     pub fn in_flight(&self) -> bool {
-        self.finished.load(Ordering::SeqCst) < self.deals
+        self.left.load(Ordering::SeqCst) > 0 || self.finished() < self.begun.load(Ordering::SeqCst)
     }
 
     /// Waits for the clients; the quotes of all deals, accepted.

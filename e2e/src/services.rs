@@ -4,7 +4,8 @@
 use crate::settings::{program, repository};
 use std::fs::File;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
 
 /// What may be done with a process of the stack.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,6 +63,35 @@ impl Own {
 
     pub fn pid(&self) -> u32 {
         self.child.id()
+    }
+
+    /// Sends a signal by its name: `TERM`, `STOP`, `CONT`.
+    pub fn signal(&self, name: &str) -> Result<(), String> {
+        // The shell's own `kill` is there wherever a shell is.
+        let script = ["-c", "kill -s \"$1\" \"$2\"", "kill", name, &self.pid().to_string()].map(str::to_owned);
+        let sent = Command::new("sh").args(script).status().map_err(|e| format!("sh: {e}"))?;
+        sent.success().then_some(()).ok_or_else(|| format!("{} could not be sent SIG{name}", self.name))
+    }
+
+    /// How it ended, if it has.
+    pub fn ended(&mut self) -> Result<Option<ExitStatus>, String> {
+        self.child.try_wait().map_err(|e| format!("{}: {e}", self.name))
+    }
+
+    /// SIGTERM, and waits for its end, but no longer than this.
+    pub async fn drain(mut self, limit: Duration) -> Result<ExitStatus, String> {
+        const PAUSE: Duration = Duration::from_millis(20);
+        let began = Instant::now();
+        self.signal("TERM")?;
+        loop {
+            if let Some(status) = self.ended()? {
+                return Ok(status);
+            }
+            if began.elapsed() > limit {
+                return Err(format!("{} still ran {} s after SIGTERM", self.name, limit.as_secs()));
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
     }
 
     /// SIGKILL, and waits for its end.

@@ -19,6 +19,7 @@ static ONE_AT_A_TIME: LazyLock<Mutex<()>> = LazyLock::new(Mutex::default);
 #[case::fault_34_without_redis_everything_goes_on(Drill::RedisDown, 60)]
 #[case::fault_35_an_engine_that_is_down_is_waited_for(Drill::EngineDown, 60)]
 #[case::fault_17_a_database_that_restarts_loses_nothing(Drill::PostgresRestart, 60)]
+#[case::faults_6_15_a_rolling_restart_under_load_causes_no_error_and_no_reorder(Drill::RollingRestart, 0)]
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn the_history_holds_after(#[case] drill: Drill, #[case] deals: usize) {
     let _alone = ONE_AT_A_TIME.lock().await;

@@ -2,8 +2,10 @@
 //! seen, mends it, and asks the history checker. Rows of the fault catalogue are named by number.
 
 mod broker;
+mod fleet;
 mod kills;
 mod order_worker;
+mod rolling_restart;
 
 use crate::checker;
 use crate::history::History;
@@ -33,16 +35,19 @@ pub enum Drill {
     EngineDown,
     /// Fault 17.
     PostgresRestart,
+    /// Faults 6, 15.
+    RollingRestart,
 }
 
 impl Drill {
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::AcceptQuoteTimeout,
         Self::BrokerDown,
         Self::KillServices,
         Self::RedisDown,
         Self::EngineDown,
         Self::PostgresRestart,
+        Self::RollingRestart,
     ];
 
     pub fn name(self) -> &'static str {
@@ -53,6 +58,7 @@ impl Drill {
             Self::RedisDown => "redis-down",
             Self::EngineDown => "engine-down",
             Self::PostgresRestart => "postgres-restart",
+            Self::RollingRestart => "rolling-restart",
         }
     }
 
@@ -66,6 +72,7 @@ impl Drill {
             Self::RedisDown => "Redis is gone for a while (fault 34)",
             Self::EngineDown => "the workflow engine is gone for a while (fault 35)",
             Self::PostgresRestart => "PostgreSQL is restarted in immediate mode (fault 17)",
+            Self::RollingRestart => "a streams process is added, then all are restarted in turn (faults 6, 15)",
         }
     }
 
@@ -93,6 +100,7 @@ impl Drill {
             Self::RedisDown => kills::part(&history, deals, "redis").await?,
             Self::EngineDown => kills::part(&history, deals, "engine").await?,
             Self::PostgresRestart => kills::part(&history, deals, "postgres").await?,
+            Self::RollingRestart => rolling_restart::run(&history).await?,
         };
         say(&format!("waiting until the orders of {} quotes are fulfilled", quotes.len()));
         let crm = load::sales(&history)?;
