@@ -1,12 +1,30 @@
 //! `cpq verify audit`: chains the audit again from its content.
 
 use super::findings::Findings;
+use super::witness::{Head, Witness};
 use crate::Failure;
 use crate::output::{Answer, Paint, Progress};
+use clap::Args;
 use cpq_state_stores::Db;
 use cpq_state_stores::decisions::{AUDIT_GENESIS, AuditEntry, audit_hash};
 use cpq_state_stores::operations::proofs::{PAGE, StoredAudit, audit_page, unaudited_outcomes};
 use serde_json::json;
+use std::path::PathBuf;
+
+/// Chain every audit entry again from its content, and look for decisions without an entry.
+///
+/// That shows what was edited, taken out or put in. Whoever may write the whole table can also chain it anew, or
+/// cut its end off together with the decisions: only a witness that is kept elsewhere shows that.
+#[derive(Args, Clone, Debug)]
+pub struct AuditArgs {
+    /// Demand that every entry which this file names is there unchanged; an earlier run has written it.
+    #[arg(long, value_name = "FILE")]
+    witness: Option<PathBuf>,
+    /// Where nothing is amiss, note the newest entry of every chain in this file, for later runs. Keep it where the
+    /// database's administrators cannot write.
+    #[arg(long, value_name = "FILE")]
+    write_witness: Option<PathBuf>,
+}
 
 /// Where a walk over the chains stands.
 #[derive(Debug)]
@@ -28,8 +46,10 @@ impl Chain {
     }
 }
 
-pub async fn run(db: &Db, paint: Paint) -> Result<Answer, Failure> {
+pub async fn run(args: &AuditArgs, db: &Db, paint: Paint) -> Result<Answer, Failure> {
     let (mut findings, progress) = (Findings::default(), Progress::start());
+    let mut seen = args.witness.as_deref().map(Witness::read).transpose()?.unwrap_or_default();
+    let mut heads = Witness::default();
     let (mut entries, mut chains) = (0_u64, 0_u64);
     let mut chain: Option<Chain> = None;
     loop {
@@ -42,6 +62,10 @@ pub async fn run(db: &Db, paint: Paint) -> Result<Answer, Failure> {
             let known = chain.take().filter(|chain| chain.is_of(row));
             chains += u64::from(known.is_none());
             chain = Some(judge(known.unwrap_or_else(|| Chain::before(row)), row, &mut findings));
+            seen.meet(&head(row), &mut findings);
+            if args.write_witness.is_some() {
+                heads.note(head(row));
+            }
         }
         entries += page.len() as u64;
         progress.say(&format!("{entries} audit entries"));
@@ -54,7 +78,11 @@ pub async fn run(db: &Db, paint: Paint) -> Result<Answer, Failure> {
         findings.add(format!("{tenant} {aggregate}"), format!("command {command} was decided and has no audit entry"));
     }
     tx.commit().await?;
+    seen.close(&mut findings);
     drop(progress);
+    if let Some(path) = args.write_witness.as_deref().filter(|_| !findings.any()) {
+        heads.write(path)?;
+    }
     let proven = format!("{entries} audit entries in {chains} chains");
     findings.answer(&proven, &json!({"entries": entries, "chains": chains}), paint)
 }
@@ -71,6 +99,11 @@ fn judge(chain: Chain, row: &StoredAudit, findings: &mut Findings) -> Chain {
         findings.add(&place, "was changed: its content does not give its hash");
     }
     Chain { entry: row.entry, hash: row.entry_hash.clone(), ..chain }
+}
+
+fn head(row: &StoredAudit) -> Head {
+    let (tenant_id, aggregate_id) = (row.tenant_id.clone(), row.aggregate_id.clone());
+    Head { tenant_id, aggregate_id, entry: row.entry, entry_hash: row.entry_hash.clone() }
 }
 
 /// What the hash covers.

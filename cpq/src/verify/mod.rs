@@ -12,6 +12,7 @@ mod price;
 mod sequence;
 mod topic;
 mod views;
+mod witness;
 
 use crate::Failure;
 use crate::output::{Answer, Paint};
@@ -34,8 +35,7 @@ enum VerifyCommand {
     Views,
     /// Makes every stored price again from its trace, and checks the trace's hash.
     Price,
-    /// Chains every audit entry again from its content, and looks for decisions without an entry.
-    Audit,
+    Audit(audit::AuditArgs),
     /// Proves the chain configuration, price, approval, artifact, acceptance, order of every quote from the
     /// events topics alone.
     Evidence,
@@ -47,7 +47,7 @@ pub async fn run(args: &VerifyArgs, stack: &Stack, paint: Paint) -> Result<Answe
         VerifyCommand::Facts => facts::run(stack, paint).await,
         VerifyCommand::Views => views::run(stack, paint).await,
         VerifyCommand::Price => price::run(&stack.db()?, paint).await,
-        VerifyCommand::Audit => audit::run(&stack.db()?, paint).await,
+        VerifyCommand::Audit(args) => audit::run(args, &stack.db()?, paint).await,
         VerifyCommand::Evidence => evidence::run(stack, paint).await,
     }
 }

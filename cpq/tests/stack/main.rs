@@ -2,6 +2,7 @@
 //! has a database of its own, and topics or business keys of its own.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod audit;
 mod dlq;
 mod import;
 mod migrate;

@@ -64,6 +64,11 @@ impl Database {
         format!("{}/{}", stack(variable).rsplit_once('/').unwrap().0, self.name)
     }
 
+    /// As the application connects to it.
+    pub fn app_url(&self) -> String {
+        self.url("CPQ_DATABASE_URL")
+    }
+
     /// Runs `cpq` on the stack, with this database.
     pub fn cpq(&self, line: &str) -> Said {
         self.cpq_with(line, &[])
