@@ -2,7 +2,7 @@
 //! contradiction afterwards.
 
 use clap::Parser;
-use cpq_e2e::drill::Drill;
+use cpq_e2e::drill::{Drill, Extent};
 use std::fmt::Write as _;
 use std::process::ExitCode;
 
@@ -12,9 +12,25 @@ use std::process::ExitCode;
 struct Arguments {
     /// The drill's name; `all` runs them one after the other.
     name: String,
-    /// Deals of load.
-    #[arg(long, default_value_t = 200)]
+    /// Deals of load, where it is counted.
+    #[arg(long, default_value_t = Extent::default().deals)]
     deals: usize,
+    /// Seconds of load under fire; at least a minute.
+    #[arg(long, default_value_t = Extent::default().seconds)]
+    seconds: u64,
+    /// Quotes that several clients change at once under fire.
+    #[arg(long, default_value_t = Extent::default().keys)]
+    keys: usize,
+    /// The seed of the faults under fire; by chance if not given. It is printed.
+    #[arg(long)]
+    seed: Option<u64>,
+}
+
+impl Arguments {
+    fn extent(&self) -> Extent {
+        let Self { deals, seconds, keys, seed, .. } = *self;
+        Extent { deals, seconds, keys, seed: seed.unwrap_or(Extent::default().seed) }
+    }
 }
 
 fn drills() -> String {
@@ -29,6 +45,7 @@ fn drills() -> String {
 #[tokio::main]
 async fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    let extent = arguments.extent();
     let chosen = match (arguments.name.as_str(), Drill::by_name(&arguments.name)) {
         ("all", _) => Drill::ALL.to_vec(),
         (_, Some(drill)) => vec![drill],
@@ -39,7 +56,7 @@ async fn main() -> ExitCode {
     };
     for drill in chosen {
         println!("drill {}: {}", drill.name(), drill.about());
-        match drill.run(arguments.deals).await {
+        match drill.run(extent).await {
             Ok(report) => println!("{report}\ndrill {} passed", drill.name()),
             Err(error) => {
                 eprintln!("drill {} failed: {error}", drill.name());

@@ -58,7 +58,8 @@ impl Member {
             Kind::Streams => "CPQ_STREAMS_ADMIN_ADDR",
         }
     }
-    fn address(self) -> Result<SocketAddr, String> {
+    /// Where it answers.
+    pub fn address(self) -> Result<SocketAddr, String> {
         let name = self.variable();
         let mut address: SocketAddr = variable(name)?.parse().map_err(|e| format!("{name}: {e}"))?;
         let places = PORTS_BESIDE + u16::try_from(self.number).map_err(|e| e.to_string())? * PORTS_STEP;

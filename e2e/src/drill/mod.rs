@@ -5,7 +5,10 @@ mod broker;
 mod fleet;
 mod kills;
 mod order_worker;
+mod plan;
 mod rolling_restart;
+mod storm;
+mod under_fire;
 
 use crate::checker;
 use crate::history::History;
@@ -16,9 +19,30 @@ use std::time::Duration;
 
 /// Longest that a drill may take, with its waits for everything to drain.
 const DEADLINE: Duration = Duration::from_secs(15 * 60);
+/// And for each second of load: its work must be fulfilled and checked too.
+const DEADLINE_PER_SECOND: Duration = Duration::from_secs(3);
 /// All that a drill may have taken away.
 const PARTS: [&str; 8] =
     ["postgres", "redis", "kafka", "engine", "simulators", "command-gateway", "streams", "camunda-bridge"];
+
+/// How much of everything.
+#[derive(Clone, Copy, Debug)]
+pub struct Extent {
+    /// Deals of load, where it is counted.
+    pub deals: usize,
+    /// Seconds of load, where it is timed.
+    pub seconds: u64,
+    /// Quotes that several clients change at once, a few of them hot.
+    pub keys: usize,
+    /// What is left to chance follows from it.
+    pub seed: u64,
+}
+
+impl Default for Extent {
+    fn default() -> Self {
+        Self { deals: 200, seconds: plan::SHORTEST, keys: 100, seed: rand::random() }
+    }
+}
 
 /// A drill by its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,10 +61,12 @@ pub enum Drill {
     PostgresRestart,
     /// Faults 6, 15.
     RollingRestart,
+    /// Faults 1, 2, 5–10, 13, 15, 16, 18, by chance.
+    UnderFire,
 }
 
 impl Drill {
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::AcceptQuoteTimeout,
         Self::BrokerDown,
         Self::KillServices,
@@ -48,6 +74,7 @@ impl Drill {
         Self::EngineDown,
         Self::PostgresRestart,
         Self::RollingRestart,
+        Self::UnderFire,
     ];
 
     pub fn name(self) -> &'static str {
@@ -59,6 +86,7 @@ impl Drill {
             Self::EngineDown => "engine-down",
             Self::PostgresRestart => "postgres-restart",
             Self::RollingRestart => "rolling-restart",
+            Self::UnderFire => "under-fire",
         }
     }
 
@@ -73,6 +101,7 @@ impl Drill {
             Self::EngineDown => "the workflow engine is gone for a while (fault 35)",
             Self::PostgresRestart => "PostgreSQL is restarted in immediate mode (fault 17)",
             Self::RollingRestart => "a streams process is added, then all are restarted in turn (faults 6, 15)",
+            Self::UnderFire => "a seeded plan of faults hits everything that runs (faults 1, 2, 5-10, 13, 15, 16, 18)",
         }
     }
 
@@ -80,19 +109,20 @@ impl Drill {
         Self::ALL.into_iter().find(|drill| drill.name() == name)
     }
 
-    /// Runs it, with so many deals of load where it has load. Gives the checker's report. What it has taken away runs
-    /// again afterwards, however it went.
-    pub async fn run(self, deals: usize) -> Result<String, String> {
-        let late = |_| Err(format!("the drill {} was not over after {} s", self.name(), DEADLINE.as_secs()));
-        let result = tokio::time::timeout(DEADLINE, self.break_and_check(deals)).await.unwrap_or_else(late);
+    /// Runs it. Gives the checker's report. What it has taken away runs again afterwards, however it went.
+    pub async fn run(self, extent: Extent) -> Result<String, String> {
+        let deadline = DEADLINE
+            .saturating_add(DEADLINE_PER_SECOND.saturating_mul(u32::try_from(extent.seconds).unwrap_or(u32::MAX)));
+        let late = |_| Err(format!("the drill {} was not over after {} s", self.name(), deadline.as_secs()));
+        let result = tokio::time::timeout(deadline, self.break_and_check(extent)).await.unwrap_or_else(late);
         if result.is_err() {
             stack(Verb::Start, &PARTS).await?;
         }
         result
     }
 
-    async fn break_and_check(self, deals: usize) -> Result<String, String> {
-        let history = History::default();
+    async fn break_and_check(self, extent: Extent) -> Result<String, String> {
+        let (history, deals) = (History::default(), extent.deals);
         let quotes = match self {
             Self::AcceptQuoteTimeout => order_worker::run(&history).await?,
             Self::BrokerDown => broker::run(&history, deals).await?,
@@ -101,6 +131,7 @@ impl Drill {
             Self::EngineDown => kills::part(&history, deals, "engine").await?,
             Self::PostgresRestart => kills::part(&history, deals, "postgres").await?,
             Self::RollingRestart => rolling_restart::run(&history).await?,
+            Self::UnderFire => under_fire::run(&history, extent).await?,
         };
         say(&format!("waiting until the orders of {} quotes are fulfilled", quotes.len()));
         let crm = load::sales(&history)?;
