@@ -15,7 +15,7 @@ use sqlx::Row as _;
 use std::{
     collections::HashMap,
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicU32, Ordering},
     },
     time::Duration,
@@ -116,15 +116,19 @@ impl Fixture {
         Self { database: TestDatabase::create().await, consumer, topic, partitions }
     }
 
-    fn start(&self, decoder: Arc<dyn RecordDecoder>) -> Running {
-        let host = Host {
+    fn host(&self, decoder: Arc<dyn RecordDecoder>) -> Host {
+        Host {
             db: self.database.db.clone(),
             kafka_brokers: support::stack("CPQ_KAFKA_BROKERS"),
             decoder,
             wake: Wake::default(),
             hints: Hints::disabled(),
             owner: unique("owner"),
-        };
+        }
+    }
+
+    fn start(&self, decoder: Arc<dyn RecordDecoder>) -> Running {
+        let host = self.host(decoder);
         let (stop, status) = (CancellationToken::new(), ConsumerStatus::default());
         let processor = Arc::new(Effects { consumer: self.consumer, topics: vec![self.topic].leak() });
         let task = tokio::spawn(consumer::run(host, processor, status.clone(), stop.clone()));
@@ -206,6 +210,58 @@ async fn fault_13_a_stale_owner_has_no_effect_and_joins_again() {
     assert!(fixture.database.count("select epoch from cpq.consumer_position").await >= 3);
     running.stop().await.unwrap();
     assert_once_in_order(&fixture.effects().await, 1, 10);
+}
+
+/// As [`Effects`], and its polling thread stands still once, as a process does that is starved.
+struct Stalling {
+    effects: Effects,
+    stall: Mutex<Option<Duration>>,
+}
+
+#[async_trait]
+impl Processor for Stalling {
+    /// Asked by the polling thread too, with each of its statistics.
+    fn consumer(&self) -> &'static str {
+        let on_polling_thread = std::thread::current().name().is_some_and(|name| name.starts_with("consume-"));
+        if on_polling_thread && let Some(stall) = self.stall.lock().unwrap().take() {
+            std::thread::sleep(stall);
+        }
+        self.effects.consumer()
+    }
+    fn topics(&self) -> &'static [&'static str] {
+        self.effects.topics()
+    }
+    async fn apply(&self, tx: &mut Tx, batch: &[Delivery], after: &mut AfterCommit) -> Result<(), StepError> {
+        self.effects.apply(tx, batch, after).await
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn fault_14_a_process_that_does_not_poll_in_time_notices_it_and_starts_anew() {
+    let fixture = Fixture::new(1).await;
+    produce(fixture.topic, numbered(3, 5)).await;
+    let effects = Effects { consumer: fixture.consumer, topics: vec![fixture.topic].leak() };
+    let processor = Arc::new(Stalling { effects, stall: Mutex::new(None) });
+    let (stop, status) = (CancellationToken::new(), ConsumerStatus::default());
+    let host = fixture.host(Plain::open());
+    let consumer =
+        consumer::run_polling_within(consumer::SESSION_TIMEOUT, host, processor.clone(), status.clone(), stop.clone());
+    let task = tokio::spawn(consumer);
+    fixture.await_effects(15).await;
+    let epoch = "select max(epoch) from cpq.consumer_position";
+    assert_eq!(fixture.database.count(epoch).await, 1);
+
+    *processor.stall.lock().unwrap() = Some(consumer::SESSION_TIMEOUT + Duration::from_secs(3));
+    produce(fixture.topic, (5..10).flat_map(|n| (0..3).map(move |key| (format!("key-{key}"), n.to_string())))).await;
+    eventually("it says that it has missed its time", || async {
+        status.check().is_err_and(|reason| reason.contains("max.poll.interval"))
+    })
+    .await;
+    eventually("it has joined again", || async { fixture.database.count(epoch).await == 2 }).await;
+    fixture.await_effects(30).await;
+    stop.cancel();
+    task.await.unwrap().unwrap();
+    assert_once_in_order(&fixture.effects().await, 3, 10);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -112,6 +112,17 @@ pub async fn run(
     status: ConsumerStatus,
     shutdown: CancellationToken,
 ) -> Result<(), ConsumerError> {
+    run_polling_within(MAX_POLL_INTERVAL, host, processor, status, shutdown).await
+}
+
+/// As [`run`], for tests: Kafka's patience with a process that does not poll, at least [`SESSION_TIMEOUT`].
+pub async fn run_polling_within(
+    max_poll_interval: Duration,
+    host: Host,
+    processor: Arc<dyn Processor>,
+    status: ConsumerStatus,
+    shutdown: CancellationToken,
+) -> Result<(), ConsumerError> {
     let consumer = processor.consumer();
     let mut backoff = Backoff::default();
     let redrive = Arc::new(Notify::new());
@@ -122,7 +133,7 @@ pub async fn run(
         let (runtime, stop, hinted) = (tokio::runtime::Handle::current(), shutdown.clone(), redrive.clone());
         let thread = std::thread::Builder::new().name(format!("consume-{consumer}")).spawn(move || {
             // The receiver lives as long as this process wants to know.
-            let _ = sender.send(poll::run(&host, &processor, &of_thread, &runtime, &stop, &hinted));
+            let _ = sender.send(poll::run(&host, max_poll_interval, &processor, &of_thread, &runtime, &stop, &hinted));
         });
         let reason = match thread {
             Err(cause) => format!("no thread for it: {cause}"),

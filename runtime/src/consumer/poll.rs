@@ -3,7 +3,7 @@
 
 use super::assignment::Assignment;
 use super::partition::{Partition, RawRecord};
-use super::{ConsumerStatus, Ended, Host, MAX_POLL_INTERVAL, SESSION_TIMEOUT, Standing};
+use super::{ConsumerStatus, Ended, Host, SESSION_TIMEOUT, Standing};
 use crate::processor::Processor;
 use rdkafka::{
     ClientConfig, Message as _, TopicPartitionList,
@@ -34,6 +34,7 @@ type KafkaConsumer = BaseConsumer<Assignment>;
 /// Polls until shutdown or until the consumer must be thrown away.
 pub fn run(
     host: &Host,
+    max_poll_interval: Duration,
     processor: &Arc<dyn Processor>,
     status: &ConsumerStatus,
     runtime: &tokio::runtime::Handle,
@@ -44,7 +45,7 @@ pub fn run(
         Assignment::new(host.clone(), processor.clone(), status.clone(), runtime.clone(), shutdown.clone());
     assignment.watch_redrives(redrive.clone());
     let rebuild = |error: KafkaError| Ended::Rebuild(error.to_string());
-    let consumer: KafkaConsumer = configuration(host, processor.consumer())
+    let consumer: KafkaConsumer = configuration(host, processor.consumer(), max_poll_interval)
         .create_with_context(assignment)
         .map_err(|e| Ended::Rebuild(e.to_string()))?;
     consumer.subscribe(processor.topics()).map_err(rebuild)?;
@@ -58,7 +59,7 @@ pub fn run(
     result
 }
 
-fn configuration(host: &Host, consumer: &str) -> ClientConfig {
+fn configuration(host: &Host, consumer: &str, max_poll_interval: Duration) -> ClientConfig {
     let millis = |duration: Duration| duration.as_millis().to_string();
     let mut config = ClientConfig::new();
     config
@@ -68,7 +69,7 @@ fn configuration(host: &Host, consumer: &str) -> ClientConfig {
         .set("partition.assignment.strategy", "cooperative-sticky")
         .set("session.timeout.ms", millis(SESSION_TIMEOUT))
         .set("heartbeat.interval.ms", millis(SESSION_TIMEOUT / 4))
-        .set("max.poll.interval.ms", millis(MAX_POLL_INTERVAL))
+        .set("max.poll.interval.ms", millis(max_poll_interval))
         // Positions are given at assignment; a fetch that misses its offset is an error, never a jump.
         .set("auto.offset.reset", "error")
         .set("enable.auto.offset.store", "false")
