@@ -13,6 +13,8 @@ HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 . "$HERE/stack/install.sh"
 # shellcheck source=stack/parts.sh
 . "$HERE/stack/parts.sh"
+# shellcheck source=stack/cluster.sh
+. "$HERE/stack/cluster.sh"
 # shellcheck source=stack/environment.sh
 . "$HERE/stack/environment.sh"
 # shellcheck source=stack/services.sh
@@ -34,7 +36,7 @@ deploy/stack.sh COMMAND
   install            only install what is missing
   run NAME [ARG...]  a built program (demo, bench, drill, cpq) with the environment of this stack
 Variables: CPQ_STACK_DIR (.stack), CPQ_STACK_CACHE (.stack/dist), CPQ_STACK_PORT_OFFSET (0), CPQ_STACK_ENGINE (camunda|operaton),
-  CPQ_PROFILE (debug|release), CPQ_STACK_MODE (local: never Docker), CPQ_STACK_{POSTGRES,REDIS,KAFKA,KAFKA_CONTROLLER,REGISTRY,
+  CPQ_STACK_BROKERS (1, or 3 in network namespaces), CPQ_PROFILE (debug|release), CPQ_STACK_MODE (local: never Docker), CPQ_STACK_{POSTGRES,REDIS,KAFKA,KAFKA_CONTROLLER,REGISTRY,
   REGISTRY_ADMIN,ENGINE}_PORT, CPQ_HTTP_ADDR, CPQ_STREAMS_ADMIN_ADDR, CPQ_BRIDGE_ADMIN_ADDR, CPQ_SIMULATORS_ADDR,
   CPQ_STACK_{KAFKA,ENGINE,REGISTRY}_HEAP
 END

@@ -3,7 +3,7 @@
 # same ports on this machine, so STACK/env is the same.
 
 use_compose() {
-  [ "${CPQ_STACK_MODE:-}" != local ] && docker info >/dev/null 2>&1 && docker compose version >/dev/null 2>&1
+  [ "${CPQ_STACK_MODE:-}" != local ] && [ "$BROKERS" = 1 ] && docker info >/dev/null 2>&1 && docker compose version >/dev/null 2>&1
 }
 
 started_by_compose() { [ -e "$STACK/compose" ]; }

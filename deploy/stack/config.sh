@@ -49,8 +49,19 @@ KAFKA_HEAP=${CPQ_STACK_KAFKA_HEAP:-640m}
 ENGINE_HEAP=${CPQ_STACK_ENGINE_HEAP:-640m}
 REGISTRY_HEAP=${CPQ_STACK_REGISTRY_HEAP:-384m}
 
+# One broker on this machine's own addresses, or three in network namespaces (stack/cluster.sh).
+BROKERS=${CPQ_STACK_BROKERS:-1}
+case $BROKERS in
+  1) KAFKAS=(kafka) KAFKA_ADDRESSES=127.0.0.1:$KAFKA_PORT ;;
+  3) KAFKAS=(kafka1 kafka2 kafka3)
+    # The third number of the addresses is this stack's own.
+    CLUSTER_NETWORK=10.213.$((OFFSET / 250))
+    KAFKA_ADDRESSES=$CLUSTER_NETWORK.1:9092,$CLUSTER_NETWORK.2:9092,$CLUSTER_NETWORK.3:9092 ;;
+  *) echo "stack: CPQ_STACK_BROKERS is '$BROKERS'; expected 1 or 3" >&2; exit 2 ;;
+esac
+
 # Parts in the order of starting; they end in the opposite order.
-PARTS=(postgres redis kafka registry "$ENGINE")
+PARTS=(postgres redis "${KAFKAS[@]}" registry "$ENGINE")
 SERVICES=(simulators command-gateway streams camunda-bridge)
 
 say() { printf 'stack: %s\n' "$*"; }

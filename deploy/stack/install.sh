@@ -27,11 +27,13 @@ missing_debian_packages() {
   here redis-server && here redis-cli || echo redis-server
   [ -x "/usr/lib/postgresql/$POSTGRES_VERSION/bin/postgres" ] || echo "postgresql-$POSTGRES_VERSION"
   here setpriv || echo util-linux
+  compgen -G '/usr/lib/*/faketime/libfaketimeMT.so.1' >/dev/null || echo libfaketime # for tests with wrong clocks
   here cc && here c++ && here make || echo build-essential
   here pkg-config || echo pkg-config
   [ -e /usr/include/zlib.h ] || echo zlib1g-dev
   [ -n "$(find_javac)" ] || echo openjdk-17-jdk-headless
   here mvn || echo maven
+  [ "$BROKERS" = 1 ] || here ip || echo iproute2
   [ -n "$(newest java "$JAVA_MINIMUM")" ] || { here python3 && python3 -m pip --version >/dev/null 2>&1; } || printf '%s\n' python3 python3-pip
 }
 

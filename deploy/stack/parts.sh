@@ -57,8 +57,19 @@ ready_redis() { await redis 30 "127.0.0.1:$REDIS_PORT" redis_answers; }
 
 # ---- Kafka ----------------------------------------------------------------------------------------------------------------------
 
+KAFKA_OPTIONS=(-XX:+UseG1GC -XX:MaxGCPauseMillis=20 -XX:InitiatingHeapOccupancyPercent=35 -Djava.awt.headless=true
+  "-Dlog4j2.configurationFile=$DEPLOY/stack/kafka-log4j2.properties")
+
+new_cluster_id() { head -c 16 /dev/urandom | base64 | tr '+/' '-_' | cut -c1-22; }
+
+format_kafka() { # SETTINGS CLUSTER
+  "$JAVA" -XX:TieredStopAtLevel=1 -XX:+UseSerialGC "-Dlog4j2.configurationFile=$DEPLOY/stack/kafka-log4j2.properties" \
+    -cp "$(class_path "$CACHE/kafka/lib")" kafka.tools.StorageTool format -t "$2" -c "$1" >"$LOGS/kafka-format.log" 2>&1 ||
+    { tail -n "$LOG_TAIL" "$LOGS/kafka-format.log" >&2; fail "formatting Kafka's folder failed"; }
+}
+
 launch_kafka() {
-  local jars log4j=-Dlog4j2.configurationFile=$DEPLOY/stack/kafka-log4j2.properties settings=$DATA/kafka.properties options
+  local jars settings=$DATA/kafka.properties options
   require_free kafka "127.0.0.1:$KAFKA_PORT" CPQ_STACK_KAFKA_PORT
   require_free kafka "127.0.0.1:$KAFKA_CONTROLLER_PORT" CPQ_STACK_KAFKA_CONTROLLER_PORT
   mkdir -p "$DATA/kafka"
@@ -70,27 +81,22 @@ controller.quorum.voters=1@127.0.0.1:$KAFKA_CONTROLLER_PORT
 log.dirs=$DATA/kafka
 END
   jars=$(class_path "$CACHE/kafka/lib")
-  if [ ! -e "$DATA/kafka/meta.properties" ]; then
-    "$JAVA" -XX:TieredStopAtLevel=1 -XX:+UseSerialGC "$log4j" -cp "$jars" kafka.tools.StorageTool format \
-      -t "$(head -c 16 /dev/urandom | base64 | tr '+/' '-_' | cut -c1-22)" -c "$settings" >"$LOGS/kafka-format.log" 2>&1 ||
-      { tail -n "$LOG_TAIL" "$LOGS/kafka-format.log" >&2; fail "formatting Kafka's folder failed"; }
-  fi
+  [ -e "$DATA/kafka/meta.properties" ] || format_kafka "$settings" "$(new_cluster_id)"
   mapfile -t options < <(archive_options kafka "$jars")
-  spawn kafka "$JAVA" "-Xms$KAFKA_HEAP" "-Xmx$KAFKA_HEAP" -XX:+UseG1GC -XX:MaxGCPauseMillis=20 -XX:InitiatingHeapOccupancyPercent=35 \
-    -Djava.awt.headless=true "${options[@]}" "$log4j" -cp "$jars" kafka.Kafka "$settings"
+  spawn kafka "$JAVA" "-Xms$KAFKA_HEAP" "-Xmx$KAFKA_HEAP" "${KAFKA_OPTIONS[@]}" "${options[@]}" -cp "$jars" kafka.Kafka "$settings"
 }
 
-# Asks over Kafka's own protocol for the cluster's metadata (version 1, no topics) and wants to be named one broker: an open port
-# is not enough, since the broker listens before it may serve. Answer: length, correlation id 7, number of brokers, ...
-kafka_answers() {
+# Asks over Kafka's own protocol for the cluster's metadata (version 1, no topics) and wants to be named all its brokers: an open
+# port is not enough, since the broker listens before it may serve. Answer: length, correlation id 7, number of brokers, ...
+kafka_answers() { # HOST PORT
   local answer
-  exec 7<>"/dev/tcp/127.0.0.1/$KAFKA_PORT" || return 1
+  exec 7<>"/dev/tcp/$1/$2" || return 1
   printf '\x00\x00\x00\x0f\x00\x03\x00\x01\x00\x00\x00\x07\x00\x01c\x00\x00\x00\x00' >&7
   answer=$(timeout 2 head -c 12 <&7 | od -An -tx1 | tr -d ' \n') || true
   exec 7>&-
-  [ "${answer:8}" = 0000000700000001 ]
+  [ "${answer:8}" = "000000070000000$BROKERS" ]
 }
-ready_kafka() { await kafka 90 "127.0.0.1:$KAFKA_PORT" kafka_answers; }
+ready_kafka() { await kafka 90 "127.0.0.1:$KAFKA_PORT" kafka_answers 127.0.0.1 "$KAFKA_PORT"; }
 end_kafka() { end kafka TERM 60; keep_archive kafka; }
 
 # ---- Schema registry ------------------------------------------------------------------------------------------------------------
@@ -147,10 +153,14 @@ start_parts() {
     "end_$other"
   fi
   # The registry and the engine keep their data in PostgreSQL; the rest starts side by side.
-  launch_missing postgres redis kafka
+  launch_missing postgres redis "${KAFKAS[@]}"
   ready_postgres
   launch_missing registry "$ENGINE"
-  await_all redis kafka registry "$ENGINE"
+  await_all redis "${KAFKAS[@]}" registry "$ENGINE"
 }
 
-end_parts() { local part; for part in operaton camunda registry kafka redis postgres; do "end_$part"; done; }
+end_parts() {
+  local part
+  for part in operaton camunda registry "${KAFKAS[@]}" redis postgres; do "end_$part"; done
+  [ "$BROKERS" = 1 ] || remove_network
+}

@@ -8,6 +8,7 @@ mod order_worker;
 mod plan;
 mod rolling_restart;
 mod storm;
+mod three_brokers;
 mod under_fire;
 
 use crate::checker;
@@ -63,10 +64,12 @@ pub enum Drill {
     RollingRestart,
     /// Faults 1, 2, 5–10, 13, 15, 16, 18, by chance.
     UnderFire,
+    /// Fault 25.
+    ThreeBrokers,
 }
 
 impl Drill {
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::AcceptQuoteTimeout,
         Self::BrokerDown,
         Self::KillServices,
@@ -75,6 +78,7 @@ impl Drill {
         Self::PostgresRestart,
         Self::RollingRestart,
         Self::UnderFire,
+        Self::ThreeBrokers,
     ];
 
     pub fn name(self) -> &'static str {
@@ -87,6 +91,7 @@ impl Drill {
             Self::PostgresRestart => "postgres-restart",
             Self::RollingRestart => "rolling-restart",
             Self::UnderFire => "under-fire",
+            Self::ThreeBrokers => "three-brokers",
         }
     }
 
@@ -102,6 +107,7 @@ impl Drill {
             Self::PostgresRestart => "PostgreSQL is restarted in immediate mode (fault 17)",
             Self::RollingRestart => "a streams process is added, then all are restarted in turn (faults 6, 15)",
             Self::UnderFire => "a seeded plan of faults hits everything that runs (faults 1, 2, 5-10, 13, 15, 16, 18)",
+            Self::ThreeBrokers => "of three brokers in network namespaces the busiest is killed (fault 25; root)",
         }
     }
 
@@ -111,11 +117,15 @@ impl Drill {
 
     /// Runs it. Gives the checker's report. What it has taken away runs again afterwards, however it went.
     pub async fn run(self, extent: Extent) -> Result<String, String> {
+        if self == Self::ThreeBrokers && !three_brokers::here() {
+            return three_brokers::elsewhere(extent).await;
+        }
         let deadline = DEADLINE
             .saturating_add(DEADLINE_PER_SECOND.saturating_mul(u32::try_from(extent.seconds).unwrap_or(u32::MAX)));
         let late = |_| Err(format!("the drill {} was not over after {} s", self.name(), deadline.as_secs()));
         let result = tokio::time::timeout(deadline, self.break_and_check(extent)).await.unwrap_or_else(late);
-        if result.is_err() {
+        // The stack with three brokers is thrown away.
+        if result.is_err() && self != Self::ThreeBrokers {
             stack(Verb::Start, &PARTS).await?;
         }
         result
@@ -132,6 +142,7 @@ impl Drill {
             Self::PostgresRestart => kills::part(&history, deals, "postgres").await?,
             Self::RollingRestart => rolling_restart::run(&history).await?,
             Self::UnderFire => under_fire::run(&history, extent).await?,
+            Self::ThreeBrokers => three_brokers::run(&history, deals).await?,
         };
         say(&format!("waiting until the orders of {} quotes are fulfilled", quotes.len()));
         let crm = load::sales(&history)?;
