@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 /// Exit code of a finding or a failure.
 pub const EXIT_FINDING: u8 = 1;
-/// Exit code of a wrong command line or setting.
+/// Exit code of a wrong command line or setting, and of a comparison that could not be made.
 pub const EXIT_USAGE: u8 = 2;
 
 /// Why there is no answer. The text says what to do about it.
@@ -15,6 +15,8 @@ pub enum Failure {
     Usage(String),
     /// The work could not be done.
     Failed(String),
+    /// A comparison could not be made, which is neither "the same" nor "different".
+    Incomparable(String),
 }
 
 impl Failure {
@@ -33,13 +35,13 @@ impl Failure {
 
     pub fn message(&self) -> &str {
         match self {
-            Self::Usage(message) | Self::Failed(message) => message,
+            Self::Usage(message) | Self::Failed(message) | Self::Incomparable(message) => message,
         }
     }
 
     pub fn exit_code(&self) -> ExitCode {
         ExitCode::from(match self {
-            Self::Usage(_) => EXIT_USAGE,
+            Self::Usage(_) | Self::Incomparable(_) => EXIT_USAGE,
             Self::Failed(_) => EXIT_FINDING,
         })
     }

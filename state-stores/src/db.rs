@@ -96,7 +96,25 @@ impl Db {
     /// Opens a pool of at most `max_connections`, named for `pg_stat_activity`. Connects lazily: an
     /// unreachable database shows at first use and in readiness, not here.
     pub fn connect_lazy(url: &str, application: &str, max_connections: u32) -> Result<Self, StoreError> {
-        let options = PgConnectOptions::from_str(url)?.application_name(application).options([
+        Self::connect_lazy_with(PgConnectOptions::from_str(url)?, application, max_connections)
+    }
+
+    /// As [`Db::connect_lazy`], to another database of the same server.
+    pub(crate) fn connect_lazy_to(
+        url: &str,
+        database: &str,
+        application: &str,
+        max_connections: u32,
+    ) -> Result<Self, StoreError> {
+        Self::connect_lazy_with(PgConnectOptions::from_str(url)?.database(database), application, max_connections)
+    }
+
+    fn connect_lazy_with(
+        options: PgConnectOptions,
+        application: &str,
+        max_connections: u32,
+    ) -> Result<Self, StoreError> {
+        let options = options.application_name(application).options([
             ("search_path", "cpq"),
             ("lock_timeout", LOCK_TIMEOUT),
             ("statement_timeout", STATEMENT_TIMEOUT),
@@ -148,6 +166,11 @@ impl Db {
     /// operators' commands.
     pub async fn begin_system(&self) -> Result<Tx, StoreError> {
         Ok(Tx { inner: self.pool.begin_with("begin; set local role cpq_system").await? })
+    }
+
+    /// As [`Db::begin_system`], but PostgreSQL refuses every change in it.
+    pub async fn begin_reading(&self) -> Result<Tx, StoreError> {
+        Ok(Tx { inner: self.pool.begin_with("begin read only; set local role cpq_system").await? })
     }
 
     /// The pool, for a statement of this crate that is a transaction by itself and names its tenants.

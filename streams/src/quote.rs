@@ -7,7 +7,7 @@ use cpq_avro::{AggregateType, Command, Event, topics};
 use cpq_domain::catalog::Catalog;
 use cpq_domain::command::Decision;
 use cpq_domain::follow_up::FollowUp;
-use cpq_domain::ids::{CustomerAccountId, OrderId, QuoteId, TenantId};
+use cpq_domain::ids::{CommandId, CustomerAccountId, OrderId, QuoteId, TenantId};
 use cpq_domain::moment::Moment;
 use cpq_domain::quote::view::QuoteView;
 use cpq_domain::quote::{self, Context, Quote, QuoteCommand, QuoteEvent};
@@ -23,6 +23,15 @@ use std::sync::Arc;
 /// Quotes, with compiled reference data kept between batches.
 pub struct Quotes {
     cache: ReferenceCache,
+    recorded: Recorded,
+}
+
+/// What decisions were given from outside of their quotes when they were made, for deciding them again: it is
+/// taken instead of a new order number, and instead of the source of a clone as it is now.
+#[derive(Default)]
+pub struct Recorded {
+    pub orders: HashMap<CommandId, OrderId>,
+    pub sources: HashMap<AggregateKey, Quote>,
 }
 
 /// The reference data that a batch of quote decisions looks at.
@@ -42,7 +51,12 @@ pub struct Records {
 
 impl Quotes {
     pub fn new(cache: ReferenceCache) -> Self {
-        Self { cache }
+        Self { cache, recorded: Recorded::default() }
+    }
+
+    /// Quotes that decide once more what was decided before.
+    pub fn again(cache: ReferenceCache, recorded: Recorded) -> Self {
+        Self { cache, recorded }
     }
 
     async fn catalogs(
@@ -128,8 +142,9 @@ impl Aggregate for Quotes {
     ) -> Result<QuoteReferences, StoreError> {
         let tenants = distinct(commands.iter().map(|c| c.meta.tenant_id.clone()));
         let sources = distinct(commands.iter().filter_map(source));
-        let sources: Sources =
+        let mut sources: Sources =
             if sources.is_empty() { Sources::new() } else { aggregates::load_quotes(tx, &sources).await? };
+        sources.extend(self.recorded.sources.iter().map(|(key, quote)| (key.clone(), quote.clone())));
         let accounts = commands.iter().filter_map(|c| {
             account(c, states.get(&c.key), &sources).map(|account| (c.meta.tenant_id.clone(), account.clone()))
         });
@@ -156,7 +171,10 @@ impl Aggregate for Quotes {
     ) -> Result<Result<Decision<QuoteEvent, FollowUp>, Rejection>, StoreError> {
         let meta = &incoming.meta;
         let reserved = match &incoming.command {
-            QuoteCommand::AcceptQuote(_) => references.order_numbers.pop().map(|n| OrderId::numbered(now.year(), n)),
+            QuoteCommand::AcceptQuote(_) => {
+                let new = references.order_numbers.pop().map(|n| OrderId::numbered(now.year(), n));
+                self.recorded.orders.get(&meta.command_id).cloned().or(new)
+            }
             _ => None,
         };
         let Some(tenant) = references.found.tenants.get(&meta.tenant_id) else {

@@ -2,6 +2,8 @@
 
 mod export;
 mod price;
+mod shadow;
+mod source;
 mod views;
 mod when;
 
@@ -10,7 +12,7 @@ use crate::output::{Answer, Paint};
 use crate::settings::Stack;
 use clap::{Args, Subcommand};
 
-/// Work through history again: price it under other rules, make the views from it, export it.
+/// Work through history again: price it under other rules, decide it with this build, make the views from it, export it.
 #[derive(Args, Clone, Debug)]
 pub struct ReplayArgs {
     #[command(subcommand)]
@@ -21,6 +23,7 @@ pub struct ReplayArgs {
 enum ReplayCommand {
     Price(price::PriceArgs),
     Views(views::ViewsArgs),
+    Shadow(shadow::ShadowArgs),
     Export(export::ExportArgs),
 }
 
@@ -28,6 +31,7 @@ pub async fn run(args: &ReplayArgs, stack: &Stack, paint: Paint) -> Result<Answe
     match &args.command {
         ReplayCommand::Price(args) => price::run(args, &stack.db()?, paint).await,
         ReplayCommand::Views(args) => views::run(args, stack, paint).await,
+        ReplayCommand::Shadow(args) => shadow::run(args, stack, paint).await,
         ReplayCommand::Export(args) => export::run(args, stack, paint).await,
     }
 }

@@ -1,5 +1,5 @@
-//! The events of the views on their way from the topics to the rebuild: read and decoded on a thread of its own,
-//! in batches of one partition each, of bounded number and size.
+//! Records on their way from the topics to a replay: read and decoded on a thread of its own, in batches of one
+//! partition each, of bounded number and size.
 
 use crate::Failure;
 use crate::kafka::Stretch;
@@ -8,13 +8,14 @@ use crate::verify::events::Events;
 use cpq_avro::Record;
 use cpq_runtime::processor::Delivery;
 use rdkafka::Message;
+use rdkafka::message::BorrowedMessage;
 use std::collections::HashMap;
 use std::sync::Arc;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-/// Events that are applied together.
-const BATCH_EVENTS: usize = 500;
+/// Records that are handed over together.
+const BATCH_RECORDS: usize = 500;
 /// Bytes of the records of one batch, as they stand on the topic. A batch waits for each partition.
 const BATCH_BYTES: usize = 2 * 1024 * 1024;
 /// Batches that are read ahead.
@@ -23,20 +24,51 @@ const AHEAD: usize = 4;
 /// Records of one partition, in order.
 #[derive(Default)]
 pub struct Batch {
-    /// How many it stands for, those of other tenants included.
+    /// How many it stands for, those that are not wanted included.
     pub records: i64,
     pub deliveries: Vec<Delivery>,
-    /// Key and fault of the records that are no events.
-    pub unreadable: Vec<(String, String)>,
+    /// The records that are not of the kind.
+    pub unreadable: Vec<Unreadable>,
     bytes: usize,
 }
 
-/// Where events come from.
+/// A record that cannot be read, or is not of the kind.
+pub struct Unreadable {
+    pub key: String,
+    pub topic: String,
+    pub partition: i32,
+    pub offset: i64,
+    fault: String,
+}
+
+impl std::fmt::Display for Unreadable {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}[{}]@{}: {}", self.topic, self.partition, self.offset, self.fault)
+    }
+}
+
+/// What a topic holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    Events,
+    Commands,
+}
+
+/// Which records are wanted.
+#[derive(Clone, Debug)]
+pub struct Wanted {
+    pub kind: Kind,
+    /// Only this tenant's.
+    pub tenant: Option<String>,
+    /// Only this quote's or order's.
+    pub key: Option<String>,
+}
+
+/// Where records come from.
 #[derive(Clone)]
 pub struct Source {
     events: Arc<Events>,
-    /// Only this tenant's.
-    tenant: Option<String>,
+    wanted: Wanted,
 }
 
 /// Batches as they come.
@@ -66,14 +98,14 @@ impl Incoming {
 
 impl Source {
     /// Must be called on an async thread.
-    pub fn connect(stack: &Stack, tenant: Option<String>) -> Result<Self, Failure> {
-        Ok(Self { events: Arc::new(Events::connect(stack)?), tenant })
+    pub fn connect(stack: &Stack, wanted: Wanted) -> Result<Self, Failure> {
+        Ok(Self { events: Arc::new(Events::connect(stack)?), wanted })
     }
 
-    /// What the topic holds.
-    pub async fn stretches(&self, topic: &'static str) -> Result<Vec<Stretch>, Failure> {
+    /// What the topic holds, or from the first record at or after `since` (milliseconds).
+    pub async fn stretches(&self, topic: &'static str, since: Option<i64>) -> Result<Vec<Stretch>, Failure> {
         let events = self.events.clone();
-        let asked = tokio::task::spawn_blocking(move || events.stretches(topic));
+        let asked = tokio::task::spawn_blocking(move || events.stretches_since(topic, since));
         asked.await.map_err(Failure::because("the question to Kafka was cut off"))?
     }
 
@@ -85,28 +117,16 @@ impl Source {
     }
 
     fn send(&self, stretches: &[Stretch], sender: &mpsc::Sender<Batch>) -> Result<(), Failure> {
-        let gone = |_| Failure::failed("the rebuild has ended");
+        let gone = |_| Failure::failed("the replay has ended");
         let mut open: HashMap<(String, i32), Batch> = HashMap::new();
-        self.events.read(stretches, |message, read| {
+        self.events.read_raw(stretches, |message| {
             let batch = open.entry((message.topic().to_owned(), message.partition())).or_default();
             batch.records += 1;
             batch.bytes += message.payload_len();
-            match read {
-                Ok((envelope, event)) if self.wants(envelope.tenant_id.as_str()) => batch.deliveries.push(Delivery {
-                    topic: message.topic().to_owned(),
-                    partition: message.partition(),
-                    offset: message.offset(),
-                    key: envelope.aggregate_id.clone(),
-                    record: Record::Event(envelope, event),
-                }),
-                Ok(_) => {}
-                Err(fault) => {
-                    let place = format!("{}[{}]@{}", message.topic(), message.partition(), message.offset());
-                    let key = String::from_utf8_lossy(message.key().unwrap_or_default()).into_owned();
-                    batch.unreadable.push((key, format!("{place}: {fault}")));
-                }
+            if self.wants_key(message.key()) {
+                self.take(message, batch)?;
             }
-            if batch.records as usize >= BATCH_EVENTS || batch.bytes >= BATCH_BYTES {
+            if batch.records as usize >= BATCH_RECORDS || batch.bytes >= BATCH_BYTES {
                 sender.blocking_send(std::mem::take(batch)).map_err(gone)?;
             }
             Ok(())
@@ -117,7 +137,40 @@ impl Source {
         Ok(())
     }
 
-    fn wants(&self, tenant: &str) -> bool {
-        self.tenant.as_deref().is_none_or(|wanted| wanted == tenant)
+    fn take(&self, message: &BorrowedMessage<'_>, batch: &mut Batch) -> Result<(), Failure> {
+        let (topic, partition, offset) = (message.topic().to_owned(), message.partition(), message.offset());
+        let read = self.events.decode(message)?.and_then(|record| self.wanted.kind.of(record));
+        match read {
+            Ok((tenant, key, record)) if self.wants_tenant(&tenant) => {
+                batch.deliveries.push(Delivery { topic, partition, offset, key, record });
+            }
+            Ok(_) => {}
+            Err(fault) => {
+                let key = String::from_utf8_lossy(message.key().unwrap_or_default()).into_owned();
+                batch.unreadable.push(Unreadable { key, topic, partition, offset, fault });
+            }
+        }
+        Ok(())
+    }
+
+    fn wants_key(&self, key: Option<&[u8]>) -> bool {
+        self.wanted.key.as_deref().is_none_or(|wanted| key == Some(wanted.as_bytes()))
+    }
+
+    fn wants_tenant(&self, tenant: &str) -> bool {
+        self.wanted.tenant.as_deref().is_none_or(|wanted| wanted == tenant)
+    }
+}
+
+impl Kind {
+    /// The record's tenant and key, if it is of this kind.
+    fn of(self, record: Record) -> Result<(String, String, Record), String> {
+        let (tenant, key) = match (self, &record) {
+            (Self::Events, Record::Event(envelope, _)) => (&envelope.tenant_id, &envelope.aggregate_id),
+            (Self::Commands, Record::Command(meta, _, aggregate_id, _)) => (&meta.tenant_id, aggregate_id),
+            (Self::Events, _) => return Err("this is no event".to_owned()),
+            (Self::Commands, _) => return Err("this is no command".to_owned()),
+        };
+        Ok((tenant.to_string(), key.clone(), record))
     }
 }

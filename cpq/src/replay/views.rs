@@ -6,8 +6,8 @@
 //! works off the rest up to exactly where the projection stands, and swaps. Positions are not moved.
 
 mod rebuild;
-mod source;
 
+use super::source::{Kind, Source, Wanted};
 use crate::Failure;
 use crate::output::{Answer, Paint, Style};
 use crate::settings::Stack;
@@ -17,7 +17,6 @@ use clap::builder::PossibleValuesParser;
 use cpq_state_stores::operations::swap::{Swapped, VIEWS};
 use rebuild::Rebuild;
 use serde::Serialize;
-use source::Source;
 
 /// Quotes and orders left as they are that are shown as text; JSON has all.
 const MAX_SHOWN: usize = 50;
@@ -64,7 +63,7 @@ pub async fn run(args: &ViewsArgs, stack: &Stack, paint: Paint) -> Result<Answer
     if !args.views.is_empty() {
         views.retain(|view| args.views.contains(view));
     }
-    let source = Source::connect(stack, args.tenant.clone())?;
+    let source = Source::connect(stack, Wanted { kind: Kind::Events, tenant: args.tenant.clone(), key: None })?;
     let rebuild = Rebuild::begin(&stack.database_url()?, source).await?;
     let report = rebuild.run(&views, args.tenant.as_deref()).await?;
     let found = !report.left.is_empty() || report.in_motion > 0;

@@ -1,5 +1,5 @@
-//! The events topics, read from their beginning with the registry's schemas: for proofs that need the facts
-//! themselves. What they prove is their own matter.
+//! Topics read from their beginning with the registry's schemas: for proofs that need the facts themselves, and for
+//! replays. What they prove is their own matter.
 
 use crate::Failure;
 use crate::kafka::{Reader, Stretch};
@@ -52,9 +52,14 @@ impl Events {
 
     /// What the topic holds now.
     pub fn stretches(&self, topic: &str) -> Result<Vec<Stretch>, Failure> {
+        self.stretches_since(topic, None)
+    }
+
+    /// What the topic holds now, or from the first record at or after `since` (milliseconds).
+    pub fn stretches_since(&self, topic: &str, since: Option<i64>) -> Result<Vec<Stretch>, Failure> {
         let count = self.reader.topics()?.get(topic).copied();
         let count = count.ok_or_else(|| Failure::failed(format!("there is no topic {topic}")))?;
-        self.reader.stretches(&[(topic.to_owned(), count)], None)
+        self.reader.stretches(&[(topic.to_owned(), count)], since)
     }
 
     /// Hands over each record of these stretches, in the order of its partition.
@@ -80,14 +85,28 @@ impl Events {
         stretches: &[Stretch],
         mut take: impl FnMut(&BorrowedMessage<'_>, Read) -> Result<(), Failure>,
     ) -> Result<(), Failure> {
-        self.reader.read(stretches, |message| take(message, self.decode(message)?))
+        self.reader.read(stretches, |message| {
+            let read = self.decode(message)?.and_then(|record| match record {
+                Record::Event(envelope, event) => Ok((envelope, event)),
+                _ => Err("this is no event".to_owned()),
+            });
+            take(message, read)
+        })
     }
 
-    /// The event; the inner error is the record's own fault.
-    fn decode(&self, message: &BorrowedMessage<'_>) -> Result<Read, Failure> {
+    /// Hands over each record as it came, in the order of its partition, for `take` to decode what it wants of them.
+    pub fn read_raw(
+        &self,
+        stretches: &[Stretch],
+        take: impl FnMut(&BorrowedMessage<'_>) -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
+        self.reader.read(stretches, take)
+    }
+
+    /// The record; the inner error is its own fault.
+    pub fn decode(&self, message: &BorrowedMessage<'_>) -> Result<Result<Record, String>, Failure> {
         match self.runtime.block_on(self.decoder.decode(message.payload().unwrap_or_default())) {
-            Ok(Record::Event(envelope, event)) => Ok(Ok((envelope, event))),
-            Ok(_) => Ok(Err("this is no event".to_owned())),
+            Ok(record) => Ok(Ok(record)),
             Err(error @ DecodeError::Poison { .. }) => Ok(Err(error.to_string())),
             Err(error @ DecodeError::RegistryUnavailable { .. }) => Err(Failure::failed(error.to_string())),
         }

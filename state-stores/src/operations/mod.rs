@@ -8,6 +8,7 @@ pub mod parked;
 pub mod proofs;
 pub mod rebuild;
 pub mod schemas;
+pub mod shadow;
 pub mod story;
 pub mod swap;
 pub mod tenants;

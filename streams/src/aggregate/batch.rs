@@ -15,12 +15,14 @@ use cpq_state_stores::{StoreError, Tx};
 use std::collections::{HashMap, HashSet};
 use time::OffsetDateTime;
 
-/// Applies the batch: every command not decided before gets exactly one outcome.
+/// Applies the batch: every command not decided before gets exactly one outcome. Decided as of `at`; without it,
+/// now.
 pub async fn apply<A: Aggregate>(
     aggregate: &A,
     encoder: &Encoder,
     tx: &mut Tx,
     batch: &[Delivery],
+    at: Option<Moment>,
     after: &mut AfterCommit,
 ) -> Result<(), StepError> {
     let commands = incoming::<A>(batch)?;
@@ -38,7 +40,7 @@ pub async fn apply<A: Aggregate>(
         touched: HashSet::new(),
         evidence: A::Evidence::default(),
         deferred: waiting,
-        ledger: Ledger::new(encoder, Moment::new(OffsetDateTime::now_utc()), audit_heads),
+        ledger: Ledger::new(encoder, at.unwrap_or_else(|| Moment::new(OffsetDateTime::now_utc())), audit_heads),
     };
     for command in &commands {
         run.one(tx, command).await?;

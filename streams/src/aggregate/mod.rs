@@ -107,6 +107,17 @@ impl<A: Aggregate> AggregateProcessor<A> {
     pub fn new(aggregate: A, encoder: Arc<Encoder>) -> Self {
         Self { aggregate, encoder }
     }
+
+    /// Applies a batch as of another time than now: that of its decision, where history is decided again.
+    pub async fn apply_as_of(
+        &self,
+        tx: &mut Tx,
+        batch: &[Delivery],
+        at: Moment,
+        after: &mut AfterCommit,
+    ) -> Result<(), StepError> {
+        batch::apply(&self.aggregate, &self.encoder, tx, batch, Some(at), after).await
+    }
 }
 
 #[async_trait]
@@ -118,7 +129,7 @@ impl<A: Aggregate> Processor for AggregateProcessor<A> {
         A::COMMANDS
     }
     async fn apply(&self, tx: &mut Tx, batch: &[Delivery], after: &mut AfterCommit) -> Result<(), StepError> {
-        batch::apply(&self.aggregate, &self.encoder, tx, batch, after).await
+        batch::apply(&self.aggregate, &self.encoder, tx, batch, None, after).await
     }
 }
 

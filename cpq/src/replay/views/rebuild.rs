@@ -1,11 +1,11 @@
 //! The rebuild itself: filled from the topics up to where the live projection stands, caught up with it, and
 //! swapped. Where events come from is `source`'s matter, the tables and the swap are the store's.
 
-use super::source::{Batch, Source};
 use super::{Left, Report};
 use crate::Failure;
 use crate::kafka::Stretch;
 use crate::output::Progress;
+use crate::replay::source::{Batch, Source};
 use cpq_runtime::processor::{AfterCommit, Delivery, Processor, StepError};
 use cpq_state_stores::operations::swap::{self, Scope, Shown, Swapped};
 use cpq_state_stores::{Db, StoreError, Tx};
@@ -50,7 +50,7 @@ impl Rebuild {
     /// Empty views, at the beginning of the topics, which must still be there.
     pub async fn begin(database_url: &str, source: Source) -> Result<Self, Failure> {
         for topic in Projection.topics() {
-            if let Some(cut) = source.stretches(topic).await?.iter().find(|stretch| stretch.start > 0) {
+            if let Some(cut) = source.stretches(topic, None).await?.iter().find(|stretch| stretch.start > 0) {
                 return Err(Failure::failed(format!(
                     "{}[{}] begins at offset {}: views cannot be made again from it",
                     cut.topic, cut.partition, cut.start
@@ -122,8 +122,9 @@ impl Rebuild {
     }
 
     async fn apply(&mut self, tx: &mut Tx, batch: &mut Batch) -> Result<Applied, Failure> {
-        for (key, fault) in batch.unreadable.drain(..) {
-            self.leave(key, fault)?;
+        for record in batch.unreadable.drain(..) {
+            let cause = record.to_string();
+            self.leave(record.key, cause)?;
         }
         batch.deliveries.retain(|delivery| !self.left.contains_key(&delivery.key));
         // Hints are for live views.
