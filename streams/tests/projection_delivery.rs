@@ -9,6 +9,7 @@ mod role_support;
 mod support;
 
 use cpq_avro::{Event, Record, topics};
+use cpq_domain::moment::Moment;
 use cpq_runtime::processor::{AfterCommit, Processor as _, StepError};
 use cpq_state_stores::operations::rebuild;
 use pretty_assertions::assert_eq;
@@ -16,7 +17,10 @@ use projection_support::{QUOTE, VIEWS, apply, columns, tenant_of, views};
 use role_support::{ACME, GLOBEX, Office};
 use rstest::rstest;
 use sqlx::Row as _;
+use std::time::Duration;
 use streams::projection::Projection;
+
+const TEN_MINUTES: Duration = Duration::from_secs(600);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_record_delivered_twice_leaves_the_views_as_once() {
@@ -46,6 +50,30 @@ async fn an_older_event_does_not_turn_a_view_back() {
         apply(&office, &[older]).await.unwrap();
         assert_eq!(views(&office).await, newest);
     }
+}
+
+/// The clocks of those who decide differ and jump: each event is older than the one before it.
+#[tokio::test(flavor = "multi_thread")]
+async fn fault_45_events_whose_times_run_backward_are_shown_in_the_order_of_their_sequence() {
+    let mut office = Office::open().await;
+    office.approved(ACME, QUOTE).await;
+    let mut events = office.events().await;
+    apply(&office, &events).await.unwrap();
+    let query = "select jsonb_build_array(status, current_revision, total_amount, projection_version) from cpq.quote_workspace_view";
+    let expected = columns(&office, query).await;
+
+    let backward = Office::open().await;
+    for (index, event) in events.iter_mut().enumerate() {
+        let Record::Event(envelope, _) = &mut event.record else { panic!("{event:?}") };
+        let earlier = envelope.occurred_at.into_inner() - TEN_MINUTES * index as u32;
+        envelope.occurred_at = Moment::new(earlier);
+    }
+    for event in events {
+        apply(&backward, &[event]).await.unwrap();
+    }
+    assert_eq!(columns(&backward, query).await, expected);
+    let told = "select jsonb_build_array(aggregate_sequence) from cpq.customer_commercial_timeline_view";
+    assert_eq!(columns(&backward, told).await.len(), columns(&office, told).await.len(), "none is passed over");
 }
 
 /// Where the sequence begins too late, or leaves one out.
