@@ -1,7 +1,6 @@
 //! Pauses between attempts: doubling, bounded, and jittered so that many who failed together do not return
 //! together.
 
-use rand::Rng as _;
 use std::time::Duration;
 
 /// First pause is up to this.
@@ -26,7 +25,8 @@ impl Backoff {
     pub fn pause(&mut self) -> Duration {
         let step = self.next;
         self.next = (step * 2).min(LONGEST);
-        step.mul_f64(rand::rng().random_range(0.5..=1.0))
+        // A generator of the thread, which a simulation seeds.
+        step.mul_f64(0.5 + fastrand::f64() / 2.0)
     }
 
     /// The work succeeded: begin small again.

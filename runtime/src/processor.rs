@@ -39,9 +39,9 @@ pub enum StepError {
     Poison { offset: i64, cause: String },
 }
 
-/// A consumer of topics whose effects are rows.
+/// A consumer of topics whose effects are rows, written in transactions of type `T`.
 #[async_trait]
-pub trait Processor: Send + Sync + 'static {
+pub trait Processor<T: Send + 'static = Tx>: Send + Sync + 'static {
     /// The consumer's name: Kafka group `cpq-<name>`, key of its positions and parked keys.
     fn consumer(&self) -> &'static str;
     /// The topics it reads.
@@ -59,5 +59,5 @@ pub trait Processor: Send + Sync + 'static {
     /// Applies records of one partition, in order, in `tx`. The runtime has claimed the position, taken out
     /// parked keys, and set the transaction's tenants to those of the batch; it writes the position and
     /// commits. Must be free of effects outside `tx`: it is run again after a failure.
-    async fn apply(&self, tx: &mut Tx, batch: &[Delivery], after: &mut AfterCommit) -> Result<(), StepError>;
+    async fn apply(&self, tx: &mut T, batch: &[Delivery], after: &mut AfterCommit) -> Result<(), StepError>;
 }

@@ -1,8 +1,8 @@
 //! The consumer loop, written once: *dedupe → apply → outbox → position → commit*, then the offset for
 //! Kafka's lag tools, then hints.
 //!
-//! One thread polls Kafka for each processor (`poll`), so that rebalances are always served; it takes
-//! partitions over in the database (`assignment`) and hands records to one task per partition (`worker`),
+//! One thread polls Kafka for each processor (`poll`), so that rebalances are always served (`assignment`); it takes
+//! partitions over in the database (`partitions`) and hands records to one task per partition (`worker`),
 //! which applies them in micro-batches (`step`), parks what can never be applied (`park`), and releases parked keys
 //! that an operator has let go (`redrive`).
 //!
@@ -16,12 +16,18 @@ mod decode;
 mod lag;
 mod park;
 mod partition;
+mod partitions;
 mod poll;
 mod redrive;
 mod step;
+mod store;
 mod worker;
 
 pub use decode::RecordDecoder;
+pub use poll::group;
+pub use partition::{Partition, RawRecord};
+pub use partitions::{Bounds, Partitions};
+pub use store::{Store, StoreTx};
 
 use crate::{backoff::Backoff, processor::Processor, wake::Wake};
 use cpq_state_stores::{Db, hints::Hints};
@@ -53,8 +59,8 @@ pub const SESSION_TIMEOUT: Duration = Duration::from_secs(6);
 
 /// What all consumers of a process share. Cheap to clone.
 #[derive(Clone)]
-pub struct Host {
-    pub db: Db,
+pub struct Host<S: Store = Db> {
+    pub db: S,
     pub kafka_brokers: String,
     pub decoder: Arc<dyn RecordDecoder>,
     pub wake: Wake,
@@ -62,6 +68,9 @@ pub struct Host {
     /// Names this process in positions and logs; differs between any two processes.
     pub owner: String,
 }
+
+/// A processor whose effects are written in transactions of this store.
+pub type ProcessorOf<S> = dyn Processor<<S as Store>::Tx>;
 
 /// Why a consumer has ended for good.
 #[derive(Debug, thiserror::Error)]
@@ -99,9 +108,12 @@ impl ConsumerStatus {
     }
 }
 
-/// Why a consumer's thread has ended before shutdown.
-enum Ended {
+/// Why a consumer has ended before shutdown.
+#[derive(Debug)]
+pub enum Ended {
+    /// A new one joins the group.
     Rebuild(String),
+    /// A person must look.
     Halt(String),
 }
 

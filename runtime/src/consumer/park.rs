@@ -4,12 +4,13 @@
 
 use super::partition::RawRecord;
 use super::step::{Outcome, Step};
+use super::store::{Store, StoreTx};
 use crate::processor::AfterCommit;
 use cpq_domain::ids::TenantId;
-use cpq_state_stores::outbox::{self, OutboxRow};
-use cpq_state_stores::parked::{self, ParkedRecord};
-use cpq_state_stores::positions::{self, Advance};
-use cpq_state_stores::{StoreError, Tx};
+use cpq_state_stores::StoreError;
+use cpq_state_stores::outbox::OutboxRow;
+use cpq_state_stores::parked::ParkedRecord;
+use cpq_state_stores::positions::Advance;
 use tracing::error;
 
 /// Cause of the records that were well but came behind a parked one.
@@ -27,7 +28,7 @@ pub fn dead_letter_topic(topic: &str, consumer: &str) -> String {
 }
 
 /// Parks the record's key with the record, and moves on behind it, in one transaction.
-pub async fn park(step: &Step, raw: &RawRecord, tenant: Option<&TenantId>, cause: &str) -> Outcome {
+pub async fn park<S: Store>(step: &Step<S>, raw: &RawRecord, tenant: Option<&TenantId>, cause: &str) -> Outcome {
     let cause = storable(cause);
     match transaction(step, raw, tenant.map(TenantId::as_str).or_else(|| raw.header("tenant_id")), &cause).await {
         Ok(parked_now) => {
@@ -55,32 +56,37 @@ pub async fn park(step: &Step, raw: &RawRecord, tenant: Option<&TenantId>, cause
 }
 
 /// Returns whether it was parked now, rather than before.
-async fn transaction(step: &Step, raw: &RawRecord, tenant: Option<&str>, cause: &str) -> Result<bool, StoreError> {
+async fn transaction<S: Store>(
+    step: &Step<S>,
+    raw: &RawRecord,
+    tenant: Option<&str>,
+    cause: &str,
+) -> Result<bool, StoreError> {
     // The tenant may be unreadable, so that no tenant's policy would let the copy in.
     let mut tx = step.host.db.begin_system().await?;
-    if positions::advance(&mut tx, step.fence(), raw.offset, raw.offset + 1, &[]).await? == Advance::AlreadyApplied {
+    if tx.advance(step.fence(), raw.offset, raw.offset + 1, &[]).await? == Advance::AlreadyApplied {
         return Ok(false);
     }
-    parked::park_key(&mut tx, step.consumer(), &step.partition.topic, &raw.key_text(), tenant, cause).await?;
+    tx.park_key(step.consumer(), &step.partition.topic, &raw.key_text(), tenant, cause).await?;
     append(step, &mut tx, std::iter::once((raw, tenant)), cause).await?;
     tx.commit().await?;
     Ok(true)
 }
 
 /// Appends records behind their parked keys, with their copies for the dead-letter topic.
-pub async fn append<'a>(
-    step: &Step,
-    tx: &mut Tx,
+pub async fn append<'a, S: Store>(
+    step: &Step<S>,
+    tx: &mut S::Tx,
     records: impl Iterator<Item = (&'a RawRecord, Option<&'a str>)>,
     cause: &str,
 ) -> Result<(), StoreError> {
     let (rows, copies): (Vec<_>, Vec<_>) =
         records.map(|(raw, tenant)| (row(step, raw, tenant, cause), copy(step, raw, tenant, cause))).unzip();
-    parked::append(tx, &rows).await?;
-    outbox::insert(tx, &copies).await
+    tx.append_parked(&rows).await?;
+    tx.insert_outbox(&copies).await
 }
 
-fn row(step: &Step, raw: &RawRecord, tenant: Option<&str>, cause: &str) -> ParkedRecord {
+fn row<S: Store>(step: &Step<S>, raw: &RawRecord, tenant: Option<&str>, cause: &str) -> ParkedRecord {
     ParkedRecord {
         consumer: step.consumer().to_owned(),
         topic: step.partition.topic.clone(),
@@ -94,7 +100,7 @@ fn row(step: &Step, raw: &RawRecord, tenant: Option<&str>, cause: &str) -> Parke
     }
 }
 
-fn copy(step: &Step, raw: &RawRecord, tenant: Option<&str>, cause: &str) -> OutboxRow {
+fn copy<S: Store>(step: &Step<S>, raw: &RawRecord, tenant: Option<&str>, cause: &str) -> OutboxRow {
     let (topic, partition, consumer) = (&step.partition.topic, step.partition.partition, step.consumer());
     let mut headers = raw.headers.clone();
     let came_from = [

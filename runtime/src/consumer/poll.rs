@@ -3,6 +3,7 @@
 
 use super::assignment::Assignment;
 use super::partition::{Partition, RawRecord};
+use super::partitions::Partitions;
 use super::{ConsumerStatus, Ended, Host, SESSION_TIMEOUT, Standing};
 use crate::processor::Processor;
 use rdkafka::{
@@ -41,9 +42,10 @@ pub fn run(
     shutdown: &CancellationToken,
     redrive: &Arc<Notify>,
 ) -> Result<(), Ended> {
-    let assignment =
-        Assignment::new(host.clone(), processor.clone(), status.clone(), runtime.clone(), shutdown.clone());
-    assignment.watch_redrives(redrive.clone());
+    let partitions =
+        Partitions::new(host.clone(), processor.clone(), status.clone(), runtime.clone(), shutdown.clone());
+    partitions.watch_redrives(redrive.clone());
+    let assignment = Assignment::new(partitions, runtime.clone());
     let rebuild = |error: KafkaError| Ended::Rebuild(error.to_string());
     let consumer: KafkaConsumer = configuration(host, processor.consumer(), max_poll_interval)
         .create_with_context(assignment)
@@ -102,7 +104,7 @@ fn poll(consumer: &KafkaConsumer, status: &ConsumerStatus, shutdown: &Cancellati
         }
         assignment.ended()?;
         tell_kafka(consumer);
-        for partition in assignment.partitions().iter().filter(|partition| partition.resume_now()) {
+        for partition in assignment.all().iter().filter(|partition| partition.resume_now()) {
             consumer.resume(&list_of(partition)).map_err(|e| Ended::Rebuild(e.to_string()))?;
         }
     }
@@ -112,7 +114,7 @@ fn poll(consumer: &KafkaConsumer, status: &ConsumerStatus, shutdown: &Cancellati
 /// Gives a record to its partition's worker, and pauses the partition if that has enough to do.
 fn hand_on(consumer: &KafkaConsumer, message: &BorrowedMessage<'_>) -> Result<(), Ended> {
     // A partition without a worker is being given up; its next owner reads the record again.
-    let Some(partition) = consumer.context().partition(message.topic(), message.partition()) else { return Ok(()) };
+    let Some(partition) = consumer.context().get(message.topic(), message.partition()) else { return Ok(()) };
     if partition.push(RawRecord::copy_of(message)) {
         consumer.pause(&list_of(&partition)).map_err(|e| Ended::Rebuild(e.to_string()))?;
     }
@@ -146,7 +148,7 @@ fn judge(error: KafkaError, status: &ConsumerStatus) -> Result<(), Ended> {
 
 /// Stores the applied positions for the next commit to Kafka.
 fn tell_kafka(consumer: &KafkaConsumer) {
-    for partition in consumer.context().partitions() {
+    for partition in consumer.context().all() {
         if let Some(offset) = partition.to_store()
             && let Err(error) = consumer.store_offset(&partition.topic, partition.partition, offset - 1)
         {

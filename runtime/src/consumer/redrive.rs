@@ -3,6 +3,7 @@
 //! key again with its new cause. Records that come meanwhile queue up behind, until none is left.
 
 use super::step::{Decoded, Outcome, Step, panic_text};
+use super::store::{Store, StoreTx as _};
 use super::worker::ATTEMPTS_BEFORE_PARKING;
 use super::{Host, MAX_BATCH, MAX_BATCH_BYTES, decode, park, partition::RawRecord};
 use crate::backoff::Backoff;
@@ -10,7 +11,7 @@ use crate::processor::{AfterCommit, StepError};
 use cpq_avro::DecodeError;
 use cpq_domain::ids::TenantId;
 use cpq_state_stores::StoreError;
-use cpq_state_stores::parked::release::{self, Due, Waiting};
+use cpq_state_stores::parked::release::{Due, Waiting};
 use futures::FutureExt as _;
 use std::{collections::BTreeSet, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 use tokio::sync::Notify;
@@ -21,7 +22,12 @@ const SWEEP: Duration = Duration::from_secs(2);
 
 /// Looks for keys of this consumer that were let go, at each hint and at each sweep, and tells `wake` their topics
 /// and partitions, until that says that nobody is left to hear it.
-pub async fn watch(host: Host, consumer: &'static str, hinted: Arc<Notify>, wake: impl Fn(&[(String, i32)]) -> bool) {
+pub async fn watch<S: Store>(
+    host: Host<S>,
+    consumer: &'static str,
+    hinted: Arc<Notify>,
+    wake: impl Fn(&[(String, i32)]) -> bool,
+) {
     loop {
         let due = match due_partitions(&host, consumer).await {
             Ok(due) => due,
@@ -34,15 +40,16 @@ pub async fn watch(host: Host, consumer: &'static str, hinted: Arc<Notify>, wake
             return;
         }
         tokio::select! {
+            biased;
             () = hinted.notified() => {}
             () = tokio::time::sleep(SWEEP) => {}
         }
     }
 }
 
-async fn due_partitions(host: &Host, consumer: &str) -> Result<Vec<(String, i32)>, StoreError> {
+async fn due_partitions<S: Store>(host: &Host<S>, consumer: &str) -> Result<Vec<(String, i32)>, StoreError> {
     let mut tx = host.db.begin(&[]).await?;
-    let due = release::due_partitions(&mut tx, consumer).await?;
+    let due = tx.due_partitions(consumer).await?;
     tx.commit().await?;
     Ok(due)
 }
@@ -56,7 +63,7 @@ pub enum Progress {
 }
 
 /// Brings one key of the partition forward by at most one batch. What is transient is left for the next time.
-pub async fn forward(step: &Step) -> Result<Progress, Outcome> {
+pub async fn forward<S: Store>(step: &Step<S>) -> Result<Progress, Outcome> {
     let Some(due) = load(step).await? else { return Ok(Progress::Nothing) };
     let (records, fault) = decode(step, &due).await?;
     let mut count = records.raw.len();
@@ -89,10 +96,10 @@ pub async fn forward(step: &Step) -> Result<Progress, Outcome> {
     }
 }
 
-async fn load(step: &Step) -> Result<Option<Due>, Outcome> {
+async fn load<S: Store>(step: &Step<S>) -> Result<Option<Due>, Outcome> {
     let load = async {
         let mut tx = step.host.db.begin(&[]).await?;
-        let due = release::due(&mut tx, step.fence(), MAX_BATCH as i64, MAX_BATCH_BYTES as i64).await?;
+        let due = tx.due(step.fence(), MAX_BATCH as i64, MAX_BATCH_BYTES as i64).await?;
         tx.commit().await?;
         Ok::<_, StoreError>(due)
     };
@@ -100,7 +107,7 @@ async fn load(step: &Step) -> Result<Option<Due>, Outcome> {
 }
 
 /// The records from the front that can be read, and why the next one cannot.
-async fn decode(step: &Step, due: &Due) -> Result<(Decoded, Option<String>), Outcome> {
+async fn decode<S: Store>(step: &Step<S>, due: &Due) -> Result<(Decoded, Option<String>), Outcome> {
     let mut records = Decoded::default();
     for record in &due.records {
         match decode::read(step.decoder(), record.value.as_deref()).await {
@@ -124,7 +131,7 @@ fn raw(record: &Waiting, message_key: &str) -> RawRecord {
 }
 
 /// Applies the first records in one transaction, and takes them out of the way with it.
-async fn apply(step: &Step, due: &Due, records: &Decoded, count: usize) -> Outcome {
+async fn apply<S: Store>(step: &Step<S>, due: &Due, records: &Decoded, count: usize) -> Outcome {
     let attempt = transaction(step, due, records, count).instrument(step.batch_span(count));
     // A panic is a defect, caught as in a batch.
     match AssertUnwindSafe(attempt).catch_unwind().await {
@@ -148,33 +155,33 @@ async fn apply(step: &Step, due: &Due, records: &Decoded, count: usize) -> Outco
 }
 
 /// `None` where the key is no longer to be released. Else what to hint, and whether the key is free now.
-async fn transaction(
-    step: &Step,
+async fn transaction<S: Store>(
+    step: &Step<S>,
     due: &Due,
     records: &Decoded,
     count: usize,
 ) -> Result<Option<(AfterCommit, bool)>, StepError> {
     let tenants: BTreeSet<TenantId> = records.tenants[..count].iter().cloned().collect();
     let mut tx = step.host.db.begin(&tenants.into_iter().collect::<Vec<_>>()).await?;
-    if !release::hold(&mut tx, step.fence(), &due.dead_letter_id).await? {
+    if !tx.hold(step.fence(), &due.dead_letter_id).await? {
         return Ok(None);
     }
     let mut after = AfterCommit::default();
     step.processor.apply(&mut tx, &records.deliveries[..count], &mut after).await?;
     let offsets: Vec<i64> = records.raw[..count].iter().map(|raw| raw.offset).collect();
-    let free = release::released(&mut tx, step.fence(), due, &offsets).await?;
+    let free = tx.released(step.fence(), due, &offsets).await?;
     tx.commit().await?;
     Ok(Some((after, free)))
 }
 
 /// The first record has failed again: its key stays parked, with the new cause.
-async fn park_again(step: &Step, due: &Due, cause: &str) -> Result<Progress, Outcome> {
+async fn park_again<S: Store>(step: &Step<S>, due: &Due, cause: &str) -> Result<Progress, Outcome> {
     let Some(head) = due.records.first() else { return Ok(Progress::Nothing) };
     let cause = park::storable(cause);
     let park = async {
         let mut tx = step.host.db.begin(&[]).await?;
-        if release::hold(&mut tx, step.fence(), &due.dead_letter_id).await? {
-            release::failed(&mut tx, step.fence(), due, head.offset, &cause).await?;
+        if tx.hold(step.fence(), &due.dead_letter_id).await? {
+            tx.failed(step.fence(), due, head.offset, &cause).await?;
         }
         tx.commit().await
     };

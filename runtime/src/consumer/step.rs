@@ -2,13 +2,14 @@
 //! applied, and all of it committed together; then the hints.
 
 use super::partition::{Partition, RawRecord};
-use super::{Host, RecordDecoder, decode, park};
-use crate::processor::{AfterCommit, Delivery, Processor, StepError};
+use super::store::{Store, StoreTx as _};
+use super::{Host, ProcessorOf, RecordDecoder, decode, park};
+use crate::processor::{AfterCommit, Delivery, StepError};
 use crate::wake;
 use cpq_avro::Record;
 use cpq_domain::ids::TenantId;
-use cpq_state_stores::positions::{self, Advance, Fence};
-use cpq_state_stores::{StoreError, Tx};
+use cpq_state_stores::StoreError;
+use cpq_state_stores::positions::{Advance, Fence};
 use futures::FutureExt as _;
 use std::{
     collections::{BTreeSet, HashSet},
@@ -75,15 +76,15 @@ impl From<StoreError> for Outcome {
 }
 
 /// Applies records of one partition.
-pub struct Step {
-    pub host: Host,
-    pub processor: Arc<dyn Processor>,
+pub struct Step<S: Store> {
+    pub host: Host<S>,
+    pub processor: Arc<ProcessorOf<S>>,
     pub partition: Arc<Partition>,
     fence: Fence,
 }
 
-impl Step {
-    pub fn new(host: Host, processor: Arc<dyn Processor>, partition: Arc<Partition>) -> Self {
+impl<S: Store> Step<S> {
+    pub fn new(host: Host<S>, processor: Arc<ProcessorOf<S>>, partition: Arc<Partition>) -> Self {
         let fence = Fence {
             consumer: processor.consumer().to_owned(),
             topic: partition.topic.clone(),
@@ -125,7 +126,7 @@ impl Step {
         let next_offset = self.partition.applied();
         let store = async {
             let mut tx = self.host.db.begin(&[]).await?;
-            positions::advance(&mut tx, &self.fence, next_offset, next_offset, &[]).await?;
+            tx.advance(&self.fence, next_offset, next_offset, &[]).await?;
             tx.commit().await
         };
         match store.await {
@@ -183,7 +184,7 @@ impl Step {
         let keys: HashSet<&str> = records.deliveries[range.clone()].iter().map(|d| d.key.as_str()).collect();
         let mut tx = self.host.db.begin(&tenants.into_iter().collect::<Vec<_>>()).await?;
         let keys: Vec<&str> = keys.into_iter().collect();
-        let parked = match positions::advance(&mut tx, &self.fence, first_offset, next_offset, &keys).await? {
+        let parked = match tx.advance(&self.fence, first_offset, next_offset, &keys).await? {
             Advance::Moved { parked } => parked,
             Advance::AlreadyApplied => {
                 // The hints of that commit may not have been given.
@@ -203,7 +204,7 @@ impl Step {
     /// Applies the runs of records between those of parked keys, and puts the latter behind their keys.
     async fn apply_around(
         &self,
-        tx: &mut Tx,
+        tx: &mut S::Tx,
         records: &Decoded,
         range: Range<usize>,
         parked: &HashSet<String>,

@@ -3,8 +3,9 @@
 
 use super::partition::{Partition, RawRecord};
 use super::step::{Decoded, Outcome, Step};
-use super::{Host, MAX_BATCH, MAX_BATCH_BYTES, decode, park, redrive};
-use crate::{backoff::Backoff, processor::Processor};
+use super::store::Store;
+use super::{Host, MAX_BATCH, MAX_BATCH_BYTES, ProcessorOf, decode, park, redrive};
+use crate::backoff::Backoff;
 use cpq_avro::DecodeError;
 use futures::FutureExt as _;
 use std::{collections::VecDeque, ops::Range, sync::Arc, time::Duration};
@@ -35,18 +36,18 @@ enum End {
 }
 
 /// The worker of one partition.
-pub struct Worker {
-    step: Step,
+pub struct Worker<S: Store> {
+    step: Step<S>,
     partition: Arc<Partition>,
     records: mpsc::UnboundedReceiver<RawRecord>,
     /// When the database is to hear of records that were passed over.
     position_due: Instant,
 }
 
-impl Worker {
+impl<S: Store> Worker<S> {
     pub fn new(
-        host: Host,
-        processor: Arc<dyn Processor>,
+        host: Host<S>,
+        processor: Arc<ProcessorOf<S>>,
         partition: Arc<Partition>,
         records: mpsc::UnboundedReceiver<RawRecord>,
     ) -> Self {
