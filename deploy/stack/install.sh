@@ -27,7 +27,6 @@ missing_debian_packages() {
   here redis-server && here redis-cli || echo redis-server
   [ -x "/usr/lib/postgresql/$POSTGRES_VERSION/bin/postgres" ] || echo "postgresql-$POSTGRES_VERSION"
   here setpriv || echo util-linux
-  compgen -G '/usr/lib/*/faketime/libfaketimeMT.so.1' >/dev/null || echo libfaketime # for tests with wrong clocks
   here cc && here c++ && here make || echo build-essential
   here pkg-config || echo pkg-config
   [ -e /usr/include/zlib.h ] || echo zlib1g-dev

@@ -227,6 +227,31 @@ pub async fn mark(tx: &mut Tx, owner: &str, held: &[HeldShard], ids: &[i64]) -> 
     Ok(result.rows_affected())
 }
 
+/// A fact as its topic tells of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Published {
+    pub tenant_id: String,
+    pub aggregate_id: String,
+    pub event_id: String,
+}
+
+/// Where in the list those facts stand that are no recorded transitions.
+pub async fn unrecorded(tx: &mut Tx, facts: &[Published]) -> Result<Vec<usize>, StoreError> {
+    let rows = sqlx::query(
+        "select f.n from unnest($1::text[], $2::text[], $3::text[]) with ordinality as f(tenant, aggregate, event, n) \
+         where not exists (select from cpq.transition_log t where t.tenant_id = f.tenant and t.aggregate_id = f.aggregate \
+           and t.event_id = f.event) order by f.n",
+    )
+    .bind(facts.iter().map(|f| f.tenant_id.as_str()).collect::<Vec<_>>())
+    .bind(facts.iter().map(|f| f.aggregate_id.as_str()).collect::<Vec<_>>())
+    .bind(facts.iter().map(|f| f.event_id.as_str()).collect::<Vec<_>>())
+    .fetch_all(tx.connection())
+    .await?;
+    // Ordinals count from 1.
+    let index = |ordinal: i64| usize::try_from(ordinal - 1).map_err(|e| StoreError::corrupt("an ordinal", e));
+    rows.iter().map(|row| index(row.try_get(0)?)).collect()
+}
+
 /// How much waits, over all shards.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Backlog {

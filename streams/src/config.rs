@@ -40,9 +40,24 @@ pub const MAIL_DOMAIN: Variable = Variable::with_default(
     "a domain",
     "completes recipients whose actor id is no mail address",
 );
+pub const RELAY_TOPICS_AHEAD: Variable = Variable::with_default(
+    "CPQ_RELAY_TOPICS_AHEAD",
+    "refuse",
+    "refuse or accept",
+    "whether the relay starts where the events topics know of facts that the database does not (`cpq verify restore`)",
+);
 
 /// All of them, for the help.
-pub const VARIABLES: &[Variable] = &[ADMIN_ADDR, DATABASE_CONNECTIONS, ARTIFACT_URL, MAIL_URL, MAIL_FROM, MAIL_DOMAIN];
+pub const VARIABLES: &[Variable] =
+    &[ADMIN_ADDR, DATABASE_CONNECTIONS, ARTIFACT_URL, MAIL_URL, MAIL_FROM, MAIL_DOMAIN, RELAY_TOPICS_AHEAD];
+
+fn refuses(text: &str) -> Option<bool> {
+    match text {
+        "refuse" => Some(true),
+        "accept" => Some(false),
+        _ => None,
+    }
+}
 
 /// The process's configuration.
 pub struct Config {
@@ -51,6 +66,8 @@ pub struct Config {
     pub database_connections: u32,
     pub artifacts: ArtifactStore,
     pub mail: Sink,
+    /// Whether the relay holds back where a topic is ahead of the database.
+    pub relay_holds_back: bool,
 }
 
 impl Config {
@@ -63,6 +80,7 @@ impl Config {
             database_connections: settings
                 .parse_with(&DATABASE_CONNECTIONS, |text| text.parse().ok().filter(|n| (2..=200).contains(n)))?,
             artifacts: settings.parse_with(&ARTIFACT_URL, |url| ArtifactStore::open(url).ok())?,
+            relay_holds_back: settings.parse_with(&RELAY_TOPICS_AHEAD, refuses)?,
             mail: settings.parse_with(&MAIL_URL, |url| Sink::from_url(url, &from, &domain).ok())?,
         })
     }

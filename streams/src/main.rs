@@ -13,7 +13,7 @@ use cpq_state_stores::hints::Hints;
 use cpq_state_stores::reference::ReferenceCache;
 use std::{collections::BTreeSet, error::Error, process::ExitCode, sync::Arc};
 use streams::config::{Config, VARIABLES};
-use streams::relay::{Relay, RelaySettings, RelayStatus};
+use streams::relay::{Relay, RelaySettings, RelayStatus, guard};
 use streams::topology::{Parts, Role, Services, parts};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -57,7 +57,7 @@ async fn main() -> ExitCode {
 
 async fn run(roles: BTreeSet<Role>, config: Config, telemetry: &Telemetry) -> Result<(), Failure> {
     let shutdown = shutdown::on_signal()?;
-    let Config { common, admin_addr, database_connections, artifacts, mail } = config;
+    let Config { common, admin_addr, database_connections, artifacts, mail, relay_holds_back } = config;
     let owner = instance::name("streams");
     let db = Db::connect_lazy(&common.database_url, &owner, database_connections)?;
     let (wake, hints) = (Wake::default(), Hints::start(&common.redis_url)?);
@@ -79,8 +79,11 @@ async fn run(roles: BTreeSet<Role>, config: Config, telemetry: &Telemetry) -> Re
             status: status.clone(),
         };
         let (wake, hints, shutdown) = (wake.clone(), hints.clone(), shutdown.clone());
+        let facts: &[&str] = if relay_holds_back { guard::FACTS } else { &[] };
         tasks.spawn(async move {
-            relay.run(&wake, &hints, shutdown).await;
+            if relay.await_agreement(facts, &shutdown).await? {
+                relay.run(&wake, &hints, shutdown).await;
+            }
             Ok(())
         });
         readiness = readiness.with("relay", move || std::future::ready(status.check()));

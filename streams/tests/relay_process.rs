@@ -5,6 +5,12 @@
 mod support;
 
 use cpq_state_stores::outbox;
+use rdkafka::{
+    ClientConfig,
+    message::{Header, OwnedHeaders},
+    mocking::MockCluster,
+    producer::{FutureProducer, FutureRecord},
+};
 use std::{
     collections::HashMap,
     process::{Child, Command, Stdio},
@@ -22,11 +28,22 @@ struct Process(Child);
 
 impl Process {
     fn start(database: &TestDatabase) -> Self {
+        Self::start_with(database, &[])
+    }
+
+    fn start_with(database: &TestDatabase, environment: &[(&str, &str)]) -> Self {
+        Self::start_logging(database, environment, Stdio::null())
+    }
+
+    fn start_logging(database: &TestDatabase, environment: &[(&str, &str)], log: Stdio) -> Self {
         let child = Command::new(env!("CARGO_BIN_EXE_streams"))
             .args(["--role", "relay"])
             .env("CPQ_DATABASE_URL", &database.url)
+            // The stack's topics are not of this database.
+            .env("CPQ_RELAY_TOPICS_AHEAD", "accept")
             .env("CPQ_STREAMS_ADMIN_ADDR", "127.0.0.1:0")
-            .stdout(Stdio::null())
+            .envs(environment.iter().copied())
+            .stdout(log)
             .spawn()
             .unwrap();
         Self(child)
@@ -120,5 +137,55 @@ async fn fault_7_a_relay_killed_under_load_is_followed_by_another_that_sends_the
     assert_all_in_order(&topic, n).await;
     relay.signal("-TERM");
     assert!(relay.0.wait().unwrap().success());
+    assert_eq!(database.count("select count(*) from cpq.relay_lease where owner is not null").await, 0);
+}
+
+/// A broker of its own, whose topics hold facts of this database's transition, and after it of another.
+#[tokio::test(flavor = "multi_thread")]
+async fn fault_23_a_relay_whose_database_is_older_than_its_topics_does_not_start_and_says_so() {
+    const FACTS: [&str; 3] = ["cpq.quote.events.v1", "cpq.order.events.v1", "cpq.workflow.events.v1"];
+    let (database, broker) = (TestDatabase::create().await, MockCluster::new(1).unwrap());
+    for topic in FACTS {
+        broker.create_topic(topic, PARTITIONS, 1).unwrap();
+    }
+    let brokers = broker.bootstrap_servers();
+    let producer: FutureProducer = ClientConfig::new().set("bootstrap.servers", &brokers).create().unwrap();
+    let publish = async |event: &str| {
+        let header = |key, value| Header { key, value: Some(value) };
+        let headers = OwnedHeaders::new().insert(header("ce_id", event)).insert(header("tenant_id", TENANT));
+        let record = FutureRecord::to(FACTS[0]).key("Q-1").payload("x").headers(headers).partition(1);
+        producer.send(record, Duration::from_secs(30)).await.unwrap();
+    };
+    let guarded = [("CPQ_KAFKA_BROKERS", brokers.as_str()), ("CPQ_RELAY_TOPICS_AHEAD", "refuse")];
+    let owners = "select count(distinct owner) from cpq.relay_lease where expires_at > now()";
+    database
+        .execute(
+            "insert into cpq.transition_log (tenant_id, aggregate_type, aggregate_id, aggregate_sequence, aggregate_revision, event_id, \
+               event_type, to_status, actor_id, actor_type, correlation_id, causation_id, payload, occurred_at) \
+             values ('tenant-test', 'QUOTE', 'Q-1', 1, 1, 'known', 'QuoteCreated', 'DRAFT', 'alice', 'USER', 'x', 'c', '{}', now())",
+        )
+        .await;
+    publish("known").await;
+    let mut relay = Process::start_with(&database, &guarded);
+    eventually("what is recorded lets it start", || async { database.count(owners).await == 1 }).await;
+    relay.signal("-TERM");
+    assert!(relay.0.wait().unwrap().success());
+
+    publish("of a later time").await;
+    let log = std::env::temp_dir().join(unique("relay"));
+    let mut relay = Process::start_logging(&database, &guarded, std::fs::File::create(&log).unwrap().into());
+    let started = std::time::Instant::now();
+    let ended = loop {
+        if let Some(status) = relay.0.try_wait().unwrap() {
+            break status;
+        }
+        assert!(started.elapsed() < support::PATIENCE, "it goes on");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    };
+    let said = std::fs::read_to_string(&log).unwrap();
+    std::fs::remove_file(&log).unwrap();
+    assert_eq!(ended.code(), Some(1), "{said}");
+    assert!(said.contains("the newest fact of cpq.quote.events.v1[1]@1, of a later time of Q-1"), "{said}");
+    assert!(said.contains("cpq verify restore"), "{said}");
     assert_eq!(database.count("select count(*) from cpq.relay_lease where owner is not null").await, 0);
 }

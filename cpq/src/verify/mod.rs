@@ -9,6 +9,7 @@ mod facts;
 mod findings;
 mod outsider;
 mod price;
+mod restore;
 mod sequence;
 mod topic;
 mod views;
@@ -36,6 +37,7 @@ enum VerifyCommand {
     /// Makes every stored price again from its trace, and checks the trace's hash.
     Price,
     Audit(audit::AuditArgs),
+    Restore(restore::RestoreArgs),
     /// Proves the chain configuration, price, approval, artifact, acceptance, order of every quote from the
     /// events topics alone.
     Evidence,
@@ -47,6 +49,7 @@ pub async fn run(args: &VerifyArgs, stack: &Stack, paint: Paint) -> Result<Answe
         VerifyCommand::Facts => facts::run(stack, paint).await,
         VerifyCommand::Views => views::run(stack, paint).await,
         VerifyCommand::Price => price::run(&stack.db()?, paint).await,
+        VerifyCommand::Restore(args) => restore::run(args, stack, paint).await,
         VerifyCommand::Audit(args) => audit::run(args, &stack.db()?, paint).await,
         VerifyCommand::Evidence => evidence::run(stack, paint).await,
     }

@@ -9,6 +9,7 @@ mod migrate;
 mod notifications;
 mod parked;
 mod reconcile;
+mod restore;
 mod schemas;
 mod support;
 mod topics;

@@ -11,6 +11,7 @@
 //! stay in order.
 
 mod cursor;
+pub mod guard;
 mod keeper;
 mod measure;
 mod producer;
