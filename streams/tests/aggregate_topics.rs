@@ -6,7 +6,7 @@ mod aggregate_support;
 #[path = "../../runtime/tests/support/mod.rs"]
 mod support;
 
-use aggregate_support::{Sent, TENANT, World, line, price};
+use aggregate_support::{Sent, TENANT, World, accept, line, price};
 use async_trait::async_trait;
 use cpq_runtime::consumer::{self, ConsumerError, ConsumerStatus, Host};
 use cpq_runtime::processor::{AfterCommit, Delivery, Processor, StepError};
@@ -43,6 +43,9 @@ impl Processor for OfTest {
     }
     fn topics(&self) -> &'static [&'static str] {
         self.topics
+    }
+    fn can_be_redone(&self) -> bool {
+        Projection.can_be_redone()
     }
     async fn apply(&self, tx: &mut Tx, batch: &[Delivery], after: &mut AfterCommit) -> Result<(), StepError> {
         Projection.apply(tx, batch, after).await
@@ -284,4 +287,84 @@ async fn dlq_receives_non_deserializable_event() {
     assert_eq!(header(&dead[1], "dlq_cause"), "behind a parked record of the same key");
     let shown = [flow.view(QUOTE).await, flow.view(BROKEN).await, flow.view(LATER).await];
     assert_eq!(shown.map(|row| row.is_some()), [true, false, true]);
+}
+
+/// A record that comes before its predecessors holds its key, however many come behind it, until they are there.
+#[tokio::test(flavor = "multi_thread")]
+async fn fault_47_an_event_out_of_order_is_held_and_told_and_one_that_was_seen_is_ignored() {
+    let flow = Flow::new().await;
+    flow.world.configured(QUOTE, json!([line("1", None, "fiber", "1")])).await;
+    flow.world.decide(&price(QUOTE)).await;
+    let [first, second, third] = <[OutboxRow; 3]>::try_from(flow.world.outbox().await).unwrap();
+    flow.world.database.execute("delete from cpq.outbox_event").await;
+    let (relay, consumer) = (flow.relay(), flow.consume());
+    flow.send(&[first.clone()]).await;
+    flow.consumed(1).await;
+    flow.send(&[third, first, second]).await;
+    flow.world.draft(LATER).await;
+    flow.consumed(5).await;
+
+    assert_eq!(flow.view(QUOTE).await.unwrap().projection_version, 1, "nothing is shown before its turn");
+    assert!(flow.view(LATER).await.is_some(), "other keys flow");
+    let parked = flow.world.database.rows("select message_key, cause from cpq.parked_key").await;
+    let parked: Vec<(String, String)> = parked.iter().map(|row| (row.get(0), row.get(1))).collect();
+    assert_eq!(parked, [(QUOTE.to_owned(), format!("{QUOTE} jumps from sequence 1 to 3"))], "the alert names the gap");
+    assert_eq!(flow.count("select count(*) from cpq.parked_record").await, 3, "and all of it is kept");
+    consumer.stop().await;
+    relay.stop().await;
+}
+
+/// What a topic and its effects are after reading it once, and again from its beginning.
+#[tokio::test(flavor = "multi_thread")]
+async fn fault_49_a_replay_from_offset_0_gives_the_same_state_and_has_no_effect_outside() {
+    let flow = Flow::new().await;
+    let sold = flow.world.presented(QUOTE).await;
+    flow.world.decide(&accept(&sold)).await;
+    flow.world.draft(LATER).await;
+    let published = flow.count("select count(*) from cpq.outbox_event").await;
+    let (relay, consumer) = (flow.relay(), flow.consume());
+    flow.consumed(published).await;
+    let pending = "select count(*) from cpq.outbox_event";
+    eventually("all is published", || async { flow.count(pending).await == 0 }).await;
+    relay.stop().await;
+    consumer.stop().await;
+    let once = flow.hashes().await;
+    assert_eq!(once.len(), STATE.len());
+
+    // Over what is there, and over nothing.
+    for emptied in [false, true] {
+        if emptied {
+            flow.world
+                .database
+                .execute("delete from cpq.quote_workspace_view; delete from cpq.customer_commercial_timeline_view")
+                .await;
+            assert_ne!(flow.hashes().await, once);
+        }
+        flow.world.database.execute("update cpq.consumer_position set next_offset = 0").await;
+        let consumer = flow.consume();
+        flow.consumed(published).await;
+        consumer.stop().await;
+        assert_eq!(flow.hashes().await, once, "emptied: {emptied}");
+        assert_eq!(flow.count(pending).await, 0, "nothing is published");
+        assert_eq!(flow.count("select count(*) from cpq.parked_record").await, 0);
+    }
+}
+
+/// What reading the events makes or might touch.
+const STATE: [&str; 5] =
+    ["quote_workspace_view", "customer_commercial_timeline_view", "quote", "transition_log", "notification"];
+
+impl Flow {
+    /// A hash of each table's rows.
+    async fn hashes(&self) -> Vec<String> {
+        let mut hashes = Vec::new();
+        for table in STATE {
+            let query = format!(
+                "select '{table} ' || md5(coalesce(string_agg(to_jsonb(t)::text, ',' order by to_jsonb(t)::text), '')) from cpq.{table} t"
+            );
+            let query = sqlx::query(sqlx::AssertSqlSafe(query));
+            hashes.push(query.fetch_one(&mut self.world.database.connect().await).await.unwrap().get(0));
+        }
+        hashes
+    }
 }
