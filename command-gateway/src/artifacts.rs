@@ -102,13 +102,16 @@ mod tests {
 
     #[rstest]
     #[case("http://169.254.169.254/latest/meta-data")]
+    #[case("http://[::ffff:169.254.169.254]/latest/meta-data")]
+    #[case("http://10.0.0.1/a.pdf")]
+    #[case("s3://another-bucket/a.pdf")]
     #[case("file:///etc/passwd")]
     #[case("{base}/../../etc/passwd")]
     #[case("{base}/%2e%2e/secret")]
     #[case("{base}-other/a.pdf")]
     #[case("{base}")]
     #[tokio::test]
-    async fn a_place_outside_of_the_store_is_refused(#[case] uri: &str) {
+    async fn fault_61_a_place_outside_of_the_store_is_refused_without_asking_anyone(#[case] uri: &str) {
         let (folder, artifacts) = folder();
         let uri = uri.replace("{base}", &format!("file://{}", folder.display()));
         assert!(matches!(artifacts.read(&uri, "").await, Err(ArtifactError::Elsewhere(_))));

@@ -204,6 +204,29 @@ fn only_state_stores_talk_to_the_stores() {
     assert_none(&faults);
 }
 
+/// No address comes from data: all are configured. Only an answer could name another, and nobody follows it.
+#[test]
+fn fault_61_no_client_of_the_product_follows_a_redirect() {
+    let of_product = |name: &str| name.contains("/src/") && !name.starts_with("e2e/");
+    let (mut clients, mut faults) = (0, Vec::new());
+    for (name, source) in sources().into_iter().filter(|(name, _)| of_product(name)) {
+        for short in ["reqwest::get(", "Client::new()"] {
+            if source.contains("reqwest") && source.contains(short) {
+                faults.push(format!("{name} uses {short}…: build a client with `.redirect(Policy::none())`"));
+            }
+        }
+        for built in source.split("reqwest::Client::builder()").skip(1) {
+            clients += 1;
+            let settings = built.split(".build()").next().unwrap_or_default();
+            if !settings.contains("Policy::none()") {
+                faults.push(format!("{name} builds a client that follows redirects: add `.redirect(Policy::none())`"));
+            }
+        }
+    }
+    assert!(clients >= 4, "only {clients} clients were found: is there another way to build one?");
+    assert_none(&faults);
+}
+
 #[test]
 fn every_source_file_says_what_it_owns() {
     let sources = sources();

@@ -163,7 +163,7 @@ fn fault_55_an_unknown_key_costs_one_fetch_and_known_keys_go_on_when_the_set_is_
 }
 
 #[test]
-fn a_redirected_key_set_is_not_followed() {
+fn fault_61_a_redirected_key_set_is_not_followed() {
     run(async {
         let (signing, jwk) = key("a");
         let target = key_server(JwkSet { keys: vec![jwk] }).await;
