@@ -46,8 +46,8 @@ impl Load {
         let counter = |n| Arc::new(AtomicUsize::new(n));
         let (left, begun, finished) = (counter(deals), counter(0), counter(0));
         let mut set = JoinSet::new();
-        for crm in clients.iter().cloned() {
-            let (left, begun, finished) = (left.clone(), begun.clone(), finished.clone());
+        for crm in clients {
+            let (crm, left, begun, finished) = (crm.clone(), left.clone(), begun.clone(), finished.clone());
             set.spawn(async move {
                 let mut quotes = Vec::new();
                 while let Ok(n) = left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1)) {

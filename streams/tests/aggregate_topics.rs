@@ -298,7 +298,7 @@ async fn fault_47_an_event_out_of_order_is_held_and_told_and_one_that_was_seen_i
     let [first, second, third] = <[OutboxRow; 3]>::try_from(flow.world.outbox().await).unwrap();
     flow.world.database.execute("delete from cpq.outbox_event").await;
     let (relay, consumer) = (flow.relay(), flow.consume());
-    flow.send(&[first.clone()]).await;
+    flow.send(std::slice::from_ref(&first)).await;
     flow.consumed(1).await;
     flow.send(&[third, first, second]).await;
     flow.world.draft(LATER).await;

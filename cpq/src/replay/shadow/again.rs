@@ -255,12 +255,12 @@ impl<'a> Again<'a> {
         let policy = self.overrides.approval_policy.as_deref();
         let given = shadow::copy_tenant(live, &mut tx, &tenant, policy).await?;
         let catalog = self.overrides.catalog.clone();
-        if let (Some(given), Some(version)) = (&given, &catalog) {
-            if !given.catalogs.iter().any(|(_, known)| known == version) {
-                return Err(Failure::usage(format!(
-                    "{tenant} has no catalog {version}; its versions are in cpq.catalog_version"
-                )));
-            }
+        if let (Some(given), Some(version)) = (&given, &catalog)
+            && !given.catalogs.iter().any(|(_, known)| known == version)
+        {
+            return Err(Failure::usage(format!(
+                "{tenant} has no catalog {version}; its versions are in cpq.catalog_version"
+            )));
         }
         shadow::set_catalog(&mut tx, &tenant, catalog.as_deref()).await?;
         tx.commit().await?;
