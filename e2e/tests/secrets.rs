@@ -1,8 +1,9 @@
 //! Secrets that a process is told stay with it: services are started with marked ones against stores that refuse
-//! them, and nothing that they write may hold the mark. Needs the built programs and the stack's environment.
+//! them, and nothing that they write may hold the mark. Needs the running stack: through `make test`, or `. .stack/env`.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use cpq_e2e::services::Own;
+use cpq_e2e::settings::variable;
 use rstest::rstest;
 use std::time::Duration;
 
@@ -25,7 +26,6 @@ async fn fault_63_no_secret_is_in_what_a_failing_service_writes(
 ) {
     let with_mark = |text: &str| text.replace("{mark}", MARK);
     let mut environment = vec![
-        // A real server that refuses this password, where the stack checks it; none at all would say less.
         ("CPQ_DATABASE_URL", with_mark("postgres://nobody:{mark}@127.0.0.1:1/cpq")),
         ("CPQ_REDIS_URL", with_mark("redis://:{mark}@127.0.0.1:1")),
         ("CPQ_SCHEMA_REGISTRY_URL", with_mark("http://user:{mark}@127.0.0.1:1")),
@@ -33,7 +33,8 @@ async fn fault_63_no_secret_is_in_what_a_failing_service_writes(
         ("CPQ_INVENTORY_URL", with_mark("http://user:{mark}@127.0.0.1:1/inventory")),
         ("CPQ_ACTIVATION_URL", with_mark("http://user:{mark}@127.0.0.1:1/activation")),
         ("CPQ_BILLING_URL", with_mark("http://user:{mark}@127.0.0.1:1/billing")),
-        ("CPQ_OIDC_JWKS", with_mark("http://user:{mark}@127.0.0.1:1/keys")),
+        // Somebody who answers, though not with keys.
+        ("CPQ_OIDC_JWKS", with_mark(&format!("http://user:{{mark}}@{}/no-keys", variable("CPQ_HTTP_ADDR").unwrap()))),
         ("CPQ_MAIL_URL", with_mark("smtp://user:{mark}@127.0.0.1:1")),
         ("AWS_SECRET_ACCESS_KEY", MARK.to_owned()),
         ("CPQ_LOG", "debug".to_owned()),

@@ -102,7 +102,8 @@ impl KeySet {
                 let unreadable = |e: reqwest::Error| KeyError::Unreadable(e.without_url().to_string());
                 let mut response = client.get(url).send().await.map_err(unreadable)?;
                 if !response.status().is_success() {
-                    return Err(KeyError::Unreadable(format!("{url} answered {}", response.status())));
+                    // Without the URL, which may hold credentials.
+                    return Err(KeyError::Unreadable(format!("its server answered {}", response.status())));
                 }
                 let mut text = Vec::new();
                 while let Some(chunk) = response.chunk().await.map_err(unreadable)? {
