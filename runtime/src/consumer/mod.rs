@@ -24,9 +24,9 @@ mod store;
 mod worker;
 
 pub use decode::RecordDecoder;
-pub use poll::group;
 pub use partition::{Partition, RawRecord};
 pub use partitions::{Bounds, Partitions};
+pub use poll::group;
 pub use store::{Store, StoreTx};
 
 use crate::{backoff::Backoff, processor::Processor, wake::Wake};
