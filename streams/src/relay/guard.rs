@@ -11,6 +11,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::KafkaError;
 use rdkafka::message::{BorrowedMessage, Headers as _, Message as _};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -19,7 +20,7 @@ use tracing::{info, warn};
 pub const FACTS: &[&str] = &[QUOTE_EVENTS, ORDER_EVENTS, WORKFLOW_EVENTS];
 /// Longest wait for one answer of Kafka.
 const KAFKA_TIMEOUT: Duration = Duration::from_secs(10);
-/// Longest wait for the newest record of a partition.
+/// Longest wait for the newest record of every partition.
 const READ_TIMEOUT: Duration = Duration::from_secs(20);
 /// How long one poll waits.
 const POLL: Duration = Duration::from_millis(100);
@@ -105,38 +106,43 @@ fn newest(brokers: &str, topics: &[&str]) -> Result<Vec<(String, Published)>, Un
         .set("enable.auto.commit", "false")
         .set("auto.offset.reset", "error")
         .create()?;
-    let mut newest = Vec::new();
+    let mut wanted = TopicPartitionList::new();
     for topic in topics {
         let metadata = consumer.fetch_metadata(Some(topic), KAFKA_TIMEOUT)?;
         // A topic that is not there yet has no partitions here.
-        let partitions: Vec<i32> =
-            metadata.topics().iter().flat_map(|found| found.partitions().iter().map(|p| p.id())).collect();
+        let partitions = metadata.topics().iter().flat_map(|found| found.partitions().iter().map(|p| p.id()));
         for partition in partitions {
             let (low, high) = consumer.fetch_watermarks(topic, partition, KAFKA_TIMEOUT)?;
             if high > low {
-                newest.push(read(&consumer, topic, partition, high - 1)?);
+                wanted.add_partition_offset(topic, partition, Offset::Offset(high - 1))?;
             }
         }
     }
-    Ok(newest)
+    read(&consumer, &wanted)
 }
 
-fn read(consumer: &BaseConsumer, topic: &str, partition: i32, offset: i64) -> Result<(String, Published), Unanswered> {
-    let place = format!("{topic}[{partition}]@{offset}");
-    let mut list = TopicPartitionList::new();
-    list.add_partition_offset(topic, partition, Offset::Offset(offset))?;
-    consumer.assign(&list)?;
+/// The first record of each of these, all at once: one after the other would take half a second each.
+fn read(consumer: &BaseConsumer, wanted: &TopicPartitionList) -> Result<Vec<(String, Published)>, Unanswered> {
+    consumer.assign(wanted)?;
+    let mut found = BTreeMap::new();
     let begun = Instant::now();
-    while begun.elapsed() < READ_TIMEOUT {
+    while found.len() < wanted.count() {
+        if begun.elapsed() > READ_TIMEOUT {
+            let silent = wanted.elements().into_iter().map(|e| (e.topic().to_owned(), e.partition()));
+            let silent = silent.filter(|place| !found.contains_key(place));
+            let silent: Vec<String> = silent.map(|(topic, partition)| format!("{topic}[{partition}]")).collect();
+            return Err(Unanswered::NoRecord(silent.join(", ")));
+        }
         if let Some(message) = consumer.poll(POLL) {
             let message = message?;
-            // A fetch for the partition before may still come in.
-            if (message.topic(), message.partition()) == (topic, partition) {
-                return Ok((place, published(&message)));
-            }
+            // What was written since comes, too, and is newer than what is asked for.
+            found.entry((message.topic().to_owned(), message.partition())).or_insert_with(|| {
+                let place = format!("{}[{}]@{}", message.topic(), message.partition(), message.offset());
+                (place, published(&message))
+            });
         }
     }
-    Err(Unanswered::NoRecord(place))
+    Ok(found.into_values().collect())
 }
 
 /// What a record's key and headers say of it; one that is none of ours says nothing, and is found in no table.
