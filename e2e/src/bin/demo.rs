@@ -70,7 +70,7 @@ async fn play() -> Result<(), String> {
     println!("  engine     {}", variable("CPQ_CAMUNDA_URL")?);
     println!("  registry   {}", variable("CPQ_SCHEMA_REGISTRY_URL")?);
     println!("  metrics    http://{}/metrics", variable("CPQ_STREAMS_ADMIN_ADDR")?);
-    println!("  environment: . .stack/env    end: make down");
+    println!("  environment: . {}/env    end: make down", variable("CPQ_STACK_DIR")?);
     Ok(())
 }
 
