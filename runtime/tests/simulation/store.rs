@@ -67,6 +67,8 @@ pub struct MemoryTx {
     world: Arc<World>,
     process: usize,
     id: u64,
+    /// The partition that it works on, and under which epoch.
+    fence: Option<(i32, i64)>,
     writes: Vec<Write>,
 }
 
@@ -88,7 +90,7 @@ impl Store for Memory {
         world.next_transaction += 1;
         let id = world.next_transaction;
         world.open.insert(id, Open { process: self.process, seen: Instant::now(), locks: BTreeSet::new() });
-        Ok(MemoryTx { world: self.world.clone(), process: self.process, id, writes: Vec::new() })
+        Ok(MemoryTx { world: self.world.clone(), process: self.process, id, fence: None, writes: Vec::new() })
     }
     async fn begin_system(&self) -> Answer<MemoryTx> {
         self.begin(&[]).await
@@ -194,6 +196,7 @@ impl StoreTx for MemoryTx {
     }
 
     async fn advance(&mut self, fence: &Fence, first_offset: i64, next_offset: i64, keys: &[&str]) -> Answer<Advance> {
+        self.fence = Some((fence.partition, fence.epoch));
         // One statement: parked keys as it saw them when it began, the row as it is once it is held.
         let parked = {
             let world = self.statement().await?;
@@ -289,6 +292,7 @@ impl StoreTx for MemoryTx {
     }
 
     async fn hold(&mut self, fence: &Fence, dead_letter_id: &str) -> Answer<bool> {
+        self.fence = Some((fence.partition, fence.epoch));
         drop(self.statement().await?);
         let world = self.row(fence.partition).await?;
         if world.database.positions.get(&fence.partition).is_none_or(|position| position.epoch != fence.epoch) {
@@ -357,6 +361,11 @@ impl StoreTx for MemoryTx {
 impl Inner {
     /// Makes a transaction last, and looks whether the laws hold.
     fn commit(&mut self, tx: &MemoryTx) {
+        if let Some((partition, epoch)) = tx.fence
+            && let Some(newest) = self.database.positions.get(&partition).map(|p| p.epoch).filter(|e| *e != epoch)
+        {
+            self.break_law(format!("epoch {epoch} writes in partition {partition}, where it is {newest}"));
+        }
         let before = self.database.effects.clone();
         tx.writes.iter().for_each(|write| write(&mut self.database));
         self.open.remove(&tx.id);
