@@ -1,16 +1,19 @@
 //! The whole pipe under full load: commands over HTTP, the relay, the processors, the relay of what they decided; and
 //! how far all of it has come.
 
-use super::http::{Client, Wait};
+use super::http::{CREATE, Client, Wait};
 use crate::settings::variable;
 use crate::truth::over_all_tenants;
 use cpq_avro::topics::{ORDER_COMMANDS, ORDER_EVENTS, QUOTE_COMMANDS, QUOTE_EVENTS};
+use hyper::body::Bytes;
+use hyper::{Request, StatusCode};
 use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
+use ulid::Ulid;
 
 /// Clients of the load.
 const CLIENTS: usize = 32;
@@ -67,14 +70,24 @@ async fn create(mut client: Client, n: usize, on_failure: OnFailure, over: Arc<A
     let mut sent = 0_usize;
     while !over.load(Ordering::Relaxed) {
         sent += 1;
-        let wait = if sent.is_multiple_of(AWAITED) { Wait::Decided } else { Wait::Accepted };
-        match (client.create_quote("bench-pipe", wait).await, on_failure) {
+        let created = match sent.is_multiple_of(AWAITED) {
+            true => create_decided(&mut client).await,
+            false => client.create_quote("bench-pipe", Wait::Accepted).await,
+        };
+        match (created, on_failure) {
             (Ok(()), _) => {}
             (Err(error), OnFailure::Fail) => return Err(error),
             (Err(_), OnFailure::Reconnect) => client = connected_again(n).await?,
         }
     }
     Ok(())
+}
+
+/// Creates a quote and waits for the outcome, for as long as the gateway lets anybody wait.
+async fn create_decided(client: &mut Client) -> Result<(), String> {
+    let key = Ulid::generate().to_string();
+    let request = Request::post("/quotes").header("idempotency-key", key).header("prefer", "wait=30");
+    client.send(request, Bytes::from_static(CREATE.as_bytes()), StatusCode::CREATED).await.map(drop)
 }
 
 async fn connected_again(n: usize) -> Result<Client, String> {
