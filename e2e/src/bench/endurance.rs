@@ -265,7 +265,6 @@ impl Deals {
         let (over, unfinished) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicI64::new(0)));
         let mut running = JoinSet::new();
         for n in 0..SELLERS {
-            let mut seller = Seller::connect(FIRST_SELLER + n).await?;
             let (over, unfinished) = (over.clone(), unfinished.clone());
             running.spawn(async move {
                 while !over.load(Ordering::Relaxed) {
@@ -273,8 +272,12 @@ impl Deals {
                         tokio::time::sleep(LOOK).await;
                         continue;
                     }
-                    seller.open().await?;
-                    seller.close().await?;
+                    // Anew for each burst: the gateway closes a connection that rests.
+                    let mut seller = Seller::connect(FIRST_SELLER + n).await?;
+                    while unfinished.load(Ordering::Relaxed) < MOST_ORDERS && !over.load(Ordering::Relaxed) {
+                        seller.open().await?;
+                        seller.close().await?;
+                    }
                 }
                 Ok(())
             });
