@@ -186,22 +186,40 @@ const SAVE: &str = "with workspace as ( \
       escalated_role = excluded.escalated_role, due_at = excluded.due_at, escalated = excluded.escalated, \
       updated_at = excluded.updated_at, projection_version = excluded.projection_version), \
   timeline as ( \
-    insert into customer_commercial_timeline_view \
-    select * from jsonb_populate_recordset(null::customer_commercial_timeline_view, $4) on conflict do nothing) \
-  insert into view_progress as p (consumer, topic, partition, as_of) values ($5, $6, $7, $8) \
+    insert into customer_commercial_timeline_view (tenant_id, customer_account_id, aggregate_type, aggregate_id, \
+      aggregate_sequence, event_type, summary, actor_id, occurred_at, projection_version) \
+    select tenant_id, customer_account_id, aggregate_type, aggregate_id, \
+      aggregate_sequence, event_type, summary, actor_id, occurred_at::timestamptz, projection_version \
+    from unnest($8::text[], $9::text[], $10::text[], $11::text[], $12::bigint[], $13::text[], $14::text[], $15::text[], \
+        $16::text[], $17::bigint[]) \
+      as t (tenant_id, customer_account_id, aggregate_type, aggregate_id, aggregate_sequence, event_type, summary, \
+        actor_id, occurred_at, projection_version) on conflict do nothing) \
+  insert into view_progress as p (consumer, topic, partition, as_of) values ($4, $5, $6, $7) \
   on conflict (consumer, topic, partition) do update set as_of = greatest(p.as_of, excluded.as_of)";
 
-/// Writes the changes, in one statement.
+/// Writes the changes, in one statement. The timeline has a row for each event, and goes column by column: that costs
+/// less than reading each row out of JSON.
 pub async fn save(tx: &mut Tx, changes: &Changes<'_>) -> Result<(), StoreError> {
+    let text = |of: fn(&TimelineRow) -> &str| changes.timeline.iter().map(|row| of(row)).collect::<Vec<_>>();
+    let number = |of: fn(&TimelineRow) -> u64| changes.timeline.iter().map(|row| of(row) as i64).collect::<Vec<_>>();
     sqlx::query(SAVE)
         .bind(Json(&changes.workspace))
         .bind(Json(&changes.operations))
         .bind(Json(&changes.tasks))
-        .bind(Json(&changes.timeline))
         .bind(changes.consumer)
         .bind(changes.topic)
         .bind(changes.partition)
         .bind(changes.as_of)
+        .bind(text(|row| &row.tenant_id))
+        .bind(text(|row| &row.customer_account_id))
+        .bind(text(|row| &row.aggregate_type))
+        .bind(text(|row| &row.aggregate_id))
+        .bind(number(|row| row.aggregate_sequence))
+        .bind(text(|row| &row.event_type))
+        .bind(text(|row| &row.summary))
+        .bind(text(|row| &row.actor_id))
+        .bind(text(|row| &row.occurred_at))
+        .bind(number(|row| row.projection_version))
         .execute(tx.connection())
         .await?;
     Ok(())

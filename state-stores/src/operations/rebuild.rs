@@ -40,13 +40,29 @@ pub struct Comparison {
     pub differences: Vec<Difference>,
 }
 
-/// What the projection writes; `views` names them without their schema.
-const TABLES: [&str; 5] = [
-    "quote_workspace_view",
-    "order_operations_view",
-    "approval_worklist_view",
-    "customer_commercial_timeline_view",
-    "view_progress",
+/// A table that the projection writes; `views` names them without their schema.
+struct Table {
+    name: &'static str,
+    key: &'static str,
+    /// What the projection looks rows up by besides the key. People's lists ask a rebuild nothing, so it goes without
+    /// the indexes that are for them.
+    lookups: &'static [&'static str],
+}
+
+const TABLES: [Table; 5] = [
+    Table { name: "quote_workspace_view", key: "tenant_id, quote_id", lookups: &[] },
+    Table { name: "order_operations_view", key: "tenant_id, order_id", lookups: &[] },
+    Table {
+        name: "approval_worklist_view",
+        key: "tenant_id, task_id",
+        lookups: &["tenant_id, quote_id", "tenant_id, order_id"],
+    },
+    Table {
+        name: "customer_commercial_timeline_view",
+        key: "tenant_id, aggregate_id, aggregate_sequence",
+        lookups: &[],
+    },
+    Table { name: "view_progress", key: "consumer, topic, partition", lookups: &[] },
 ];
 
 /// Makes the transaction's own, empty views. They are gone with it.
@@ -60,17 +76,24 @@ pub(super) async fn prepare_session(tx: &mut Tx) -> Result<(), StoreError> {
 }
 
 async fn create(tx: &mut Tx, on_commit: &str) -> Result<(), StoreError> {
-    for table in TABLES {
-        let create = format!("create temporary table {table} (like cpq.{table} including all) on commit {on_commit}");
+    for Table { name, key, lookups } in TABLES {
+        let create = format!(
+            "create temporary table {name} (like cpq.{name} including all excluding indexes, primary key ({key})) \
+             on commit {on_commit}"
+        );
         sqlx::query(AssertSqlSafe(create)).execute(tx.connection()).await?;
+        for columns in lookups {
+            let index = format!("create index on pg_temp.{name} ({columns})");
+            sqlx::query(AssertSqlSafe(index)).execute(tx.connection()).await?;
+        }
     }
     Ok(())
 }
 
 /// Tells the planner how much the rebuild has come to; nobody else does for temporary tables.
 pub(super) async fn analyze(tx: &mut Tx) -> Result<(), StoreError> {
-    for table in TABLES {
-        sqlx::query(AssertSqlSafe(format!("analyze pg_temp.{table}"))).execute(tx.connection()).await?;
+    for Table { name, .. } in TABLES {
+        sqlx::query(AssertSqlSafe(format!("analyze pg_temp.{name}"))).execute(tx.connection()).await?;
     }
     Ok(())
 }

@@ -11,9 +11,15 @@ use sqlx::AssertSqlSafe;
 ///
 /// Only temporary tables are found by name: were the connection lost and made again, the next statement would find
 /// no views at all, rather than the live ones. Comparing millions of rows takes longer than a service's statement
-/// may, and hashes of them want more memory than a service's.
-const SESSION: &[(&str, &str)] =
-    &[("search_path", "pg_temp"), ("statement_timeout", "15min"), ("temp_buffers", "128MB"), ("work_mem", "64MB")];
+/// may, and hashes of them want more memory than a service's. A plan that was made when the rebuild was empty would read
+/// all of it for each batch, for ever: nobody tells the planner that a temporary table grows.
+const SESSION: &[(&str, &str)] = &[
+    ("search_path", "pg_temp"),
+    ("statement_timeout", "15min"),
+    ("temp_buffers", "128MB"),
+    ("work_mem", "64MB"),
+    ("plan_cache_mode", "force_custom_plan"),
+];
 
 /// The four views.
 pub const VIEWS: [&str; 4] =
