@@ -11,6 +11,9 @@ pub const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 pub const LOCK_TIMEOUT: &str = "5s";
 /// Longest statement of the services; operators' commands raise it for themselves.
 pub const STATEMENT_TIMEOUT: &str = "30s";
+/// A connection that was idle for so long is asked whether it still stands before it is used: the server may have
+/// been restarted. One that was just in use is not; if it is broken all the same, the step is tried again.
+pub const ASKED_AFTER_IDLE: Duration = Duration::from_millis(500);
 /// A transaction that its owner forgot is ended, so that it cannot hold back vacuum and relay.
 pub const IDLE_IN_TRANSACTION_TIMEOUT: &str = "60s";
 
@@ -87,6 +90,12 @@ pub struct Db {
     pool: PgPool,
 }
 
+/// Sessions over all tenants, each statement of which is a transaction by itself: one round trip instead of three.
+#[derive(Clone)]
+pub struct SystemDb {
+    pool: PgPool,
+}
+
 /// A transaction. Rolled back when dropped; [`Tx::commit`] makes it last.
 pub struct Tx {
     inner: sqlx::Transaction<'static, Postgres>,
@@ -120,11 +129,15 @@ impl Db {
             ("statement_timeout", STATEMENT_TIMEOUT),
             ("idle_in_transaction_session_timeout", IDLE_IN_TRANSACTION_TIMEOUT),
         ]);
-        let pool = PgPoolOptions::new()
-            .max_connections(max_connections)
-            .acquire_timeout(ACQUIRE_TIMEOUT)
-            .connect_lazy_with(options);
-        Ok(Self { pool })
+        Ok(Self { pool: pool(options, max_connections) })
+    }
+
+    /// Sessions of their own over all tenants, for single statements, each planned for what it is given: a plan for
+    /// any list of ids would compare each row with each id.
+    pub fn system(&self, max_connections: u32) -> SystemDb {
+        let options = PgConnectOptions::clone(&self.pool.connect_options())
+            .options([("role", "cpq_system"), ("plan_cache_mode", "force_custom_plan")]);
+        SystemDb { pool: pool(options, max_connections) }
     }
 
     /// One connection that is never replaced while it lives, for work whose temporary tables are gone with it.
@@ -185,6 +198,29 @@ impl Db {
     pub async fn close(&self) {
         self.pool.close().await;
     }
+}
+
+impl SystemDb {
+    /// Whatever connection is free, for a statement of this crate.
+    pub(crate) fn pool(&self) -> &PgPool {
+        &self.pool
+    }
+}
+
+fn pool(options: PgConnectOptions, max_connections: u32) -> PgPool {
+    PgPoolOptions::new()
+        .max_connections(max_connections)
+        .acquire_timeout(ACQUIRE_TIMEOUT)
+        .test_before_acquire(false)
+        .before_acquire(|connection, used| {
+            Box::pin(async move {
+                if used.idle_for >= ASKED_AFTER_IDLE {
+                    connection.ping().await?;
+                }
+                Ok(true)
+            })
+        })
+        .connect_lazy_with(options)
 }
 
 impl Tx {

@@ -8,7 +8,7 @@ use std::{sync::Arc, time::Duration};
 use tokio::sync::{Notify, broadcast, mpsc};
 use tracing::{debug, warn};
 
-/// Channel on which new outbox rows are hinted; the payload is empty.
+/// Channel on which new outbox rows are hinted; the payload is who says so.
 pub const OUTBOX_CHANNEL: &str = "cpq:hint:outbox";
 /// Channel on which decided commands are hinted; the payload is their ids, comma-separated.
 pub const OUTCOME_CHANNEL: &str = "cpq:hint:outcome";
@@ -40,6 +40,8 @@ enum Hint {
 #[derive(Clone)]
 pub struct Hints {
     client: Option<redis::Client>,
+    /// Tells our own hints from those of others.
+    origin: Arc<str>,
     queue: mpsc::Sender<Hint>,
 }
 
@@ -49,13 +51,14 @@ impl Hints {
     pub fn start(redis_url: &str) -> Result<Self, String> {
         let client = redis::Client::open(redis_url).map_err(|e| e.to_string())?;
         let (queue, hints) = mpsc::channel(MAX_QUEUED);
-        tokio::spawn(publish(client.clone(), hints));
-        Ok(Self { client: Some(client), queue })
+        let origin: Arc<str> = uuid::Uuid::new_v4().to_string().into();
+        tokio::spawn(publish(client.clone(), origin.clone(), hints));
+        Ok(Self { client: Some(client), origin, queue })
     }
 
     /// Hints that go nowhere, for tools and tests.
     pub fn disabled() -> Self {
-        Self { client: None, queue: mpsc::channel(1).0 }
+        Self { client: None, origin: Arc::default(), queue: mpsc::channel(1).0 }
     }
 
     /// The outbox has new rows. Never waits.
@@ -85,22 +88,26 @@ impl Hints {
         let _ = self.queue.try_send(hint);
     }
 
-    /// Wakes `wake` at each outbox hint, as long as it is used elsewhere.
+    /// Wakes `wake` at each outbox hint of others, as long as it is used elsewhere. Whoever writes in this process
+    /// wakes it without a detour.
     pub fn wake_on_outbox(&self, wake: &Arc<Notify>) {
-        self.wake_on(OUTBOX_CHANNEL, wake);
+        let origin = self.origin.clone();
+        self.wake_on(OUTBOX_CHANNEL, wake, move |from| from != &*origin);
     }
 
     /// Wakes `wake` at each hint that parked keys were let go, as long as it is used elsewhere.
     pub fn wake_on_redrive(&self, wake: &Arc<Notify>) {
-        self.wake_on(REDRIVE_CHANNEL, wake);
+        self.wake_on(REDRIVE_CHANNEL, wake, |_| true);
     }
 
-    fn wake_on(&self, channel: &'static str, wake: &Arc<Notify>) {
+    fn wake_on(&self, channel: &'static str, wake: &Arc<Notify>, concerns: impl Fn(&str) -> bool + Send + 'static) {
         let Some(client) = self.client.clone() else { return };
         let wake = Arc::downgrade(wake);
-        tokio::spawn(listen(client, channel, move |_| match wake.upgrade() {
+        tokio::spawn(listen(client, channel, move |payload| match wake.upgrade() {
             Some(wake) => {
-                wake.notify_one();
+                if concerns(payload) {
+                    wake.notify_one();
+                }
                 true
             }
             None => false,
@@ -140,7 +147,7 @@ impl Hints {
 }
 
 /// Sends what is queued, taken together, until every [`Hints`] is gone.
-async fn publish(client: redis::Client, mut hints: mpsc::Receiver<Hint>) {
+async fn publish(client: redis::Client, origin: Arc<str>, mut hints: mpsc::Receiver<Hint>) {
     let mut connection = None;
     let mut batch = Vec::new();
     while hints.recv_many(&mut batch, MAX_QUEUED).await > 0 {
@@ -155,7 +162,7 @@ async fn publish(client: redis::Client, mut hints: mpsc::Receiver<Hint>) {
         };
         let mut pipeline = redis::pipe();
         if outbox {
-            pipeline.publish(OUTBOX_CHANNEL, "").ignore();
+            pipeline.publish(OUTBOX_CHANNEL, &*origin).ignore();
         }
         if redrive {
             pipeline.publish(REDRIVE_CHANNEL, "").ignore();

@@ -31,4 +31,4 @@ pub mod transitions;
 pub mod views;
 pub mod workflow;
 
-pub use db::{Db, StoreError, Tx};
+pub use db::{Db, StoreError, SystemDb, Tx};

@@ -2,7 +2,7 @@
 //! marks. The order in which rows may leave is the relay's matter; which rows it can see is decided here.
 
 use crate::lease::HeldShard;
-use crate::{StoreError, Tx};
+use crate::{StoreError, SystemDb, Tx};
 use cpq_domain::ids::TenantId;
 use sqlx::{Row, types::Json};
 
@@ -158,7 +158,7 @@ pub struct Claim<'a> {
 /// Pending rows of the shards in the order of their ids, without parked keys, as one snapshot sees them; and
 /// that snapshot. One statement on purpose: with two, a row could become visible between them and be
 /// overtaken by its successor.
-pub async fn claim(tx: &mut Tx, claim: &Claim<'_>) -> Result<(Snapshot, Vec<Pending>), StoreError> {
+pub async fn claim(db: &SystemDb, claim: &Claim<'_>) -> Result<(Snapshot, Vec<Pending>), StoreError> {
     let rows = sqlx::query(
         "with snapshot as materialized (select pg_current_snapshot() as s), \
          floor as materialized (select case when exists ( \
@@ -182,7 +182,7 @@ pub async fn claim(tx: &mut Tx, claim: &Claim<'_>) -> Result<(Snapshot, Vec<Pend
     .bind(claim.max_rows)
     .bind(claim.max_bytes)
     .bind(claim.without_topics)
-    .fetch_all(tx.connection())
+    .fetch_all(db.pool())
     .await?;
     let mut snapshot = None;
     let mut pending = Vec::with_capacity(rows.len());
@@ -211,7 +211,7 @@ pub async fn claim(tx: &mut Tx, claim: &Claim<'_>) -> Result<(Snapshot, Vec<Pend
 /// Deletes rows that the broker has acknowledged, in one statement, as far as the caller still holds their
 /// shards in the epochs it believes in. Returns how many went. Does not wait for the disk: a mark lost with
 /// the server only means a repeat.
-pub async fn mark(tx: &mut Tx, owner: &str, held: &[HeldShard], ids: &[i64]) -> Result<u64, StoreError> {
+pub async fn mark(db: &SystemDb, owner: &str, held: &[HeldShard], ids: &[i64]) -> Result<u64, StoreError> {
     let result = sqlx::query(
         "with relaxed as materialized (select set_config('synchronous_commit', 'off', true)) \
          delete from cpq.outbox_event where (select true from relaxed) and id = any($1) and shard in ( \
@@ -222,7 +222,7 @@ pub async fn mark(tx: &mut Tx, owner: &str, held: &[HeldShard], ids: &[i64]) -> 
     .bind(held.iter().map(|h| h.shard).collect::<Vec<_>>())
     .bind(held.iter().map(|h| h.epoch).collect::<Vec<_>>())
     .bind(owner)
-    .execute(tx.connection())
+    .execute(db.pool())
     .await?;
     Ok(result.rows_affected())
 }

@@ -142,7 +142,7 @@ fn configuration(brokers: &str, owner: &str, settings: &RelaySettings) -> Client
         .set("partitioner", "murmur2_random")
         .set("compression.type", "zstd")
         .set("message.max.bytes", MAX_MESSAGE_BYTES.to_string())
-        .set("linger.ms", "1")
+        .set("linger.ms", "0")
         .set("queue.buffering.max.messages", settings.producer_queue.to_string())
         .set("queue.buffering.max.kbytes", "262144")
         // A topic that is not there is reported soon, so that its rows do not fill what is in hand.

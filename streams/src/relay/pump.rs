@@ -8,7 +8,7 @@ use super::{DRAIN_LIMIT, MAX_CLAIM_BYTES, MAX_CLAIM_ROWS, MAX_IN_HAND_BYTES, MAX
 use cpq_runtime::backoff::Backoff;
 use cpq_state_stores::lease::{self, HeldShard};
 use cpq_state_stores::outbox::{self, Claim, Pending, RELAY};
-use cpq_state_stores::{StoreError, parked};
+use cpq_state_stores::{StoreError, SystemDb, parked};
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     sync::{
@@ -34,6 +34,12 @@ const MAX_TOPIC_PAUSE: Duration = Duration::from_secs(30);
 const REPORTS_AT_ONCE: usize = 10_000;
 /// A producer that is thrown away gets so long to end.
 const PRODUCER_END: Duration = Duration::from_secs(5);
+/// So many acknowledged rows are marked at once …
+const MARK_AT_ONCE: usize = 500;
+/// … and fewer when the oldest has waited so long: rows that trickle do not cost a statement each.
+const MARK_DELAY: Duration = Duration::from_millis(20);
+/// One for claims, one for marks.
+const CONNECTIONS: u32 = 2;
 /// A full sweep takes at most this part of the time between two.
 const SWEEP_SHARE: u32 = 100;
 
@@ -66,11 +72,14 @@ type Marking = JoinHandle<(Vec<i64>, Result<u64, StoreError>)>;
 /// See the module.
 pub struct Pump {
     relay: Relay,
+    db: SystemDb,
     leases: watch::Receiver<View>,
     drained: mpsc::UnboundedSender<Vec<HeldShard>>,
     woken: Arc<Notify>,
     mine: BTreeSet<HeldShard>,
     cursor: Cursor,
+    /// Whether the outbox may hold rows that no claim has seen.
+    unseen: bool,
     in_hand: BTreeMap<i64, InHand>,
     bytes_in_hand: usize,
     producer: Option<Producer>,
@@ -79,10 +88,13 @@ pub struct Pump {
     reports: mpsc::UnboundedReceiver<Report>,
     heard: Vec<Report>,
     acked: Vec<i64>,
+    /// When `acked` is to be marked however little it is; without meaning while it is empty.
+    mark_due: Instant,
     marking: Option<Marking>,
     /// Rows that failed in company; each is tried alone before its key is parked.
     suspects: HashSet<i64>,
     blocked: HashMap<String, Blocked>,
+    next_sweep: Instant,
     next_full_sweep: Instant,
     /// Set when rows below the cursor may have become due: a parked key was resolved.
     rescan: Arc<AtomicBool>,
@@ -98,14 +110,17 @@ impl Pump {
         rescan: Arc<AtomicBool>,
     ) -> Self {
         let (report_to, reports) = mpsc::unbounded_channel();
-        let next_full_sweep = Instant::now() + relay.settings.full_sweep;
+        let now = Instant::now();
+        let (next_sweep, next_full_sweep) = (now + relay.settings.sweep, now + relay.settings.full_sweep);
         Self {
+            db: relay.db.system(CONNECTIONS),
             relay,
             leases,
             drained,
             woken,
             mine: BTreeSet::new(),
             cursor: Cursor::default(),
+            unseen: true,
             in_hand: BTreeMap::new(),
             bytes_in_hand: 0,
             producer: None,
@@ -114,9 +129,11 @@ impl Pump {
             reports,
             heard: Vec::new(),
             acked: Vec::new(),
+            mark_due: now,
             marking: None,
             suspects: HashSet::new(),
             blocked: HashMap::new(),
+            next_sweep,
             next_full_sweep,
             rescan,
             backoff: Backoff::default(),
@@ -161,7 +178,7 @@ impl Pump {
             .collect();
         if !gained.is_empty() {
             // What the former holder left behind may be anywhere.
-            self.cursor.rewind();
+            self.look_again();
             self.mine.extend(gained);
         }
         let busy: HashSet<i16> = self.in_hand.values().map(|row| row.shard).collect();
@@ -200,6 +217,9 @@ impl Pump {
                 {
                     self.blocked.remove(&row.topic);
                 }
+                if self.acked.is_empty() {
+                    self.mark_due = Instant::now() + MARK_DELAY;
+                }
                 self.acked.push(id);
                 continue;
             };
@@ -232,6 +252,12 @@ impl Pump {
         }
     }
 
+    /// The next claim begins with the first row.
+    fn look_again(&mut self) {
+        self.cursor.rewind();
+        self.unseen = true;
+    }
+
     fn let_go(&mut self, id: i64) -> Option<InHand> {
         let row = self.in_hand.remove(&id)?;
         self.bytes_in_hand -= row.bytes;
@@ -250,7 +276,7 @@ impl Pump {
         self.in_hand.clear();
         self.bytes_in_hand = 0;
         self.acked.clear();
-        self.cursor.rewind();
+        self.look_again();
         self.generation += 1;
         if let Some(producer) = self.producer.take() {
             // Purges its queue; what is on the way may still arrive, as a repeat.
@@ -266,20 +292,15 @@ impl Pump {
         if let Some(marking) = self.marking.take_if(|marking| marking.is_finished()) {
             self.marked(marking.await.ok());
         }
-        if self.marking.is_some() || self.acked.is_empty() {
+        let due = self.acked.len() >= MARK_AT_ONCE || Instant::now() >= self.mark_due;
+        if self.marking.is_some() || self.acked.is_empty() || !due {
             return;
         }
         let ids: Vec<i64> = self.acked.drain(..self.acked.len().min(MAX_MARK_ROWS)).collect();
         let held: Vec<HeldShard> = self.mine.iter().copied().collect();
-        let (db, owner) = (self.relay.db.clone(), self.relay.owner.clone());
+        let (db, owner) = (self.db.clone(), self.relay.owner.clone());
         self.marking = Some(tokio::spawn(async move {
-            let result = async {
-                let mut tx = db.begin_system().await?;
-                let marked = outbox::mark(&mut tx, &owner, &held, &ids).await?;
-                tx.commit().await?;
-                Ok(marked)
-            };
-            let result = result.await;
+            let result = outbox::mark(&db, &owner, &held, &ids).await;
             (ids, result)
         }));
     }
@@ -313,12 +334,14 @@ impl Pump {
         }
         let started = Instant::now();
         let full_sweep = started >= self.next_full_sweep;
+        if !self.unseen && !full_sweep {
+            return Ok(0);
+        }
         if full_sweep || self.rescan.swap(false, Ordering::Relaxed) {
             self.cursor.rewind();
         }
         let in_hand: Vec<i64> = self.in_hand.range(self.cursor.low_water() + 1..).map(|(id, _)| *id).collect();
         let without_topics: Vec<String> = self.blocked.keys().filter(|topic| self.is_blocked(topic)).cloned().collect();
-        let mut tx = self.relay.db.begin_system().await?;
         let claim = Claim {
             shards: &shards,
             low_water: self.cursor.low_water(),
@@ -329,9 +352,11 @@ impl Pump {
             max_rows: room as i64,
             max_bytes: MAX_CLAIM_BYTES as i64,
         };
-        let (snapshot, rows) = outbox::claim(&mut tx, &claim).await?;
-        tx.commit().await?;
+        let (snapshot, rows) = outbox::claim(&self.db, &claim).await?;
         let answered = Instant::now();
+        // What is committed from here on is hinted, or found by the sweep.
+        self.unseen = false;
+        self.next_sweep = started + self.relay.settings.sweep;
         if full_sweep {
             let pause = self.relay.settings.full_sweep.max((answered - started) * SWEEP_SHARE);
             self.next_full_sweep = answered + pause;
@@ -344,6 +369,7 @@ impl Pump {
         if let Some(dealt_with) = sent.stopped_after {
             (last, cut) = (dealt_with, true);
         }
+        self.unseen |= cut;
         if generation == self.generation {
             self.cursor.claimed((started, answered), &snapshot, last, cut);
         }
@@ -437,10 +463,13 @@ impl Pump {
 
     /// Tries the topics whose pause is over: their rows may lie anywhere.
     fn unblock(&mut self) {
-        let now = Instant::now();
+        let (now, mut again) = (Instant::now(), false);
         for blocked in self.blocked.values_mut().filter(|blocked| !blocked.on_trial && blocked.until <= now) {
             blocked.on_trial = true;
-            self.cursor.rewind();
+            again = true;
+        }
+        if again {
+            self.look_again();
         }
     }
 
@@ -475,14 +504,15 @@ impl Pump {
             }
             Err(error) => {
                 warn!(%error, topic, business_key = key, "a key cannot be parked now");
-                self.cursor.rewind();
+                self.look_again();
             }
         }
     }
 
     /// Until something happens: a hint, a report, a mark, a lease; or the sweep is due.
     async fn wait(&mut self, shutdown: &CancellationToken) {
-        let Self { relay, leases, woken, reports, heard, marking, .. } = self;
+        let Self { relay, leases, woken, reports, heard, acked, mark_due, marking, unseen, next_sweep, .. } = self;
+        let mark_waits = marking.is_none() && !acked.is_empty();
         let marked = async {
             match marking.as_mut() {
                 Some(marking) => marking.await.ok(),
@@ -492,10 +522,18 @@ impl Pump {
         let marked = tokio::select! {
             marked = marked => Some(marked),
             () = shutdown.cancelled() => None,
-            () = woken.notified() => None,
+            () = woken.notified() => {
+                *unseen = true;
+                None
+            }
             _ = leases.changed() => None,
             _ = reports.recv_many(heard, REPORTS_AT_ONCE) => None,
-            () = tokio::time::sleep(relay.settings.sweep) => None,
+            () = tokio::time::sleep_until((*mark_due).into()), if mark_waits => None,
+            () = tokio::time::sleep_until((*next_sweep).into()) => {
+                *next_sweep = Instant::now() + relay.settings.sweep;
+                *unseen = true;
+                None
+            }
         };
         if let Some(marked) = marked {
             self.marking = None;
