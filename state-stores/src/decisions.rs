@@ -3,7 +3,7 @@
 
 use crate::aggregates::{AggregateKey, Heads};
 use crate::{StoreError, Tx};
-use cpq_domain::ids::TenantId;
+use cpq_domain::ids::{CommandId, TenantId};
 use serde::de::DeserializeOwned;
 use serde_json::json;
 use sha2::{Digest, Sha256};
@@ -102,14 +102,15 @@ pub struct Recalled<S> {
 pub async fn recall<S: DeserializeOwned>(
     tx: &mut Tx,
     heads: Heads,
-    command_ids: &[&str],
+    commands: &[(&TenantId, &CommandId)],
     keys: &[AggregateKey],
 ) -> Result<Recalled<S>, StoreError> {
     let rows = sqlx::query(match heads {
         Heads::Quotes => RECALL_QUOTES,
         Heads::Orders => RECALL_ORDERS,
     })
-    .bind(command_ids)
+    .bind(commands.iter().map(|(tenant, _)| tenant.as_str()).collect::<Vec<_>>())
+    .bind(commands.iter().map(|(_, id)| id.as_str()).collect::<Vec<_>>())
     .bind(keys.iter().map(|(tenant, _)| tenant.as_str()).collect::<Vec<_>>())
     .bind(keys.iter().map(|(_, id)| id.as_str()).collect::<Vec<_>>())
     .fetch_all(tx.connection())
@@ -138,21 +139,21 @@ pub async fn recall<S: DeserializeOwned>(
 const DECIDED: i32 = 1;
 const STATE: i32 = 2;
 
+// Each key is looked up by itself, whatever the planner believes of the tables' sizes.
 macro_rules! recall {
     ($table:literal, $id:literal) => {
         concat!(
-            "select 1, tenant_id, command_id, null::jsonb, null::bigint, null::text from cpq.command_outcome \
-               where command_id = any($1) and tenant_id = any(cpq.tenants()) \
+            "select 1, c.t, c.id, null::jsonb, null::bigint, null::text from unnest($1::text[], $2::text[]) as c(t, id), \
+               lateral (select from cpq.command_outcome where tenant_id = c.t and command_id = c.id limit 1) decided \
              union all select 1, tenant_id, command_id, null, null, null from cpq.deferred_command \
-               where command_id = any($1) and tenant_id = any(cpq.tenants()) \
-             union all select 2, a.tenant_id, a.",
-            $id,
-            ", a.state, null, null from ",
+               where command_id = any($2) and tenant_id = any($1) \
+             union all select 2, k.t, k.a, head.state, null, null from unnest($3::text[], $4::text[]) as k(t, a), \
+               lateral (select state from ",
             $table,
-            " a where (a.tenant_id, a.",
+            " where tenant_id = k.t and ",
             $id,
-            ") in (select * from unnest($2::text[], $3::text[])) \
-             union all select 3, k.t, k.a, null, last.entry, last.entry_hash from unnest($2::text[], $3::text[]) as k(t, a), \
+            " = k.a limit 1) head \
+             union all select 3, k.t, k.a, null, last.entry, last.entry_hash from unnest($3::text[], $4::text[]) as k(t, a), \
                lateral (select entry, entry_hash from cpq.audit where tenant_id = k.t and aggregate_id = k.a \
                  order by entry desc limit 1) last"
         )

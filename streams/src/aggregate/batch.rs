@@ -67,7 +67,7 @@ async fn recall<A: Aggregate>(
     tx: &mut Tx,
     commands: &[Incoming<A::Command>],
 ) -> Result<Recalled<A::State>, StoreError> {
-    let ids: Vec<&str> = commands.iter().map(|c| c.meta.command_id.as_str()).collect();
+    let ids: Vec<_> = commands.iter().map(|c| (&c.meta.tenant_id, &c.meta.command_id)).collect();
     let keys = distinct(commands.iter().map(|c| c.key.clone()));
     decisions::recall(tx, A::HEADS, &ids, &keys).await
 }
