@@ -110,17 +110,45 @@ impl Drop for Own {
 
 /// CPU seconds that a process has used so far, in user and system mode.
 pub fn cpu_seconds(pid: u32) -> Result<f64, String> {
-    /// `sysconf(_SC_CLK_TCK)`: 100 on every Linux that this runs on.
-    const TICKS_PER_SECOND: f64 = 100.0;
-    /// Of the fields after the name, which may hold spaces: `utime` and `stime` (proc(5), 14 and 15).
-    const TIMES: [usize; 2] = [11, 12];
-    let path = format!("/proc/{pid}/stat");
-    let stat = std::fs::read_to_string(&path).map_err(|e| format!("{path}: {e}"))?;
-    let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
-    let ticks = TIMES.map(|n| fields.get(n).and_then(|text| text.parse::<f64>().ok()));
-    match ticks {
-        [Some(user), Some(system)] => Ok((user + system) / TICKS_PER_SECOND),
-        _ => Err(format!("{path} is not as proc(5) says")),
+    Ok(Times::of(pid)?.own)
+}
+
+/// CPU seconds that a process and its children have used so far, those that have ended included: PostgreSQL with
+/// its backends.
+pub fn cpu_seconds_with_children(pid: u32) -> Result<f64, String> {
+    let parent = Times::of(pid)?;
+    let processes = std::fs::read_dir("/proc").map_err(|e| format!("/proc: {e}"))?;
+    let pids = processes.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+    // One that ends meanwhile is counted with its parent the next time.
+    let children = pids.filter_map(|child| Times::of(child).ok()).filter(|child| child.parent == pid);
+    Ok(parent.own + parent.waited_for + children.map(|child| child.own + child.waited_for).sum::<f64>())
+}
+
+/// What `/proc/PID/stat` says of CPU time.
+struct Times {
+    parent: u32,
+    own: f64,
+    /// Of children that have ended.
+    waited_for: f64,
+}
+
+impl Times {
+    fn of(pid: u32) -> Result<Self, String> {
+        /// `sysconf(_SC_CLK_TCK)`: 100 on every Linux that this runs on.
+        const TICKS_PER_SECOND: f64 = 100.0;
+        let path = format!("/proc/{pid}/stat");
+        let stat = std::fs::read_to_string(&path).map_err(|e| format!("{path}: {e}"))?;
+        // After the name, which may hold spaces: state, ppid, … and from the 14th field of proc(5) on the times.
+        let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
+        let number = |n: usize| fields.get(n).and_then(|text| text.parse::<f64>().ok());
+        match [1, 11, 12, 13, 14].map(number) {
+            [Some(parent), Some(user), Some(system), Some(user_waited), Some(system_waited)] => Ok(Self {
+                parent: parent as u32,
+                own: (user + system) / TICKS_PER_SECOND,
+                waited_for: (user_waited + system_waited) / TICKS_PER_SECOND,
+            }),
+            _ => Err(format!("{path} is not as proc(5) says")),
+        }
     }
 }
 

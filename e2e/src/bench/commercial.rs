@@ -1,7 +1,7 @@
 //! C1, C2: configuring and pricing, without server: the time per line must not grow with the quote, nor the time
 //! of a quote with the catalog.
 
-use super::{Extent, Question, Ratio, Target, Turn};
+use super::{Curve, Extent, Question, Ratio, Target, Turn};
 // The services' allocator.
 use cpq_domain::catalog::{Catalog, CatalogSource};
 use cpq_domain::configuration::{LineRequest, configure};
@@ -56,11 +56,19 @@ pub fn measure(extent: Extent) -> Result<Vec<Ratio>, String> {
     let medians = SIZES
         .iter()
         .enumerate()
-        .map(|(n, size)| format!("{size}: {:.1}", super::median(curves.iter().map(|curve| curve[n]).collect())));
-    let curve = format!("µs per line by lines of the quote: {}", medians.collect::<Vec<_>>().join(", "));
+        .map(|(n, size)| [*size as f64, super::median(curves.iter().map(|curve| curve[n]).collect())]);
+    let curve = Curve {
+        what: "configuring and pricing, per line",
+        x: "lines of the quote",
+        y: "µs per line",
+        points: medians.collect(),
+    };
+    let told: Vec<String> = curve.points.iter().map(|[lines, time]| format!("{lines}: {time:.1}")).collect();
+    let told = format!("µs per line by lines of the quote: {}", told.join(", "));
     let publishing =
         format!("reading and checking {MANY_OFFERINGS} offerings with all prices: {:.1} s", published.as_secs_f64());
-    Ok(vec![LINES.answer(lines, vec![curve]), OFFERINGS.answer(offerings, vec![publishing])])
+    let lines = Ratio { curves: vec![curve], ..LINES.answer(lines, vec![told]) };
+    Ok(vec![lines, OFFERINGS.answer(offerings, vec![publishing])])
 }
 
 /// Who sells what to whom.

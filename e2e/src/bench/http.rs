@@ -6,12 +6,14 @@ use crate::settings::variable;
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Bytes, Incoming};
 use hyper::client::conn::http1::SendRequest;
-use hyper::{Request, Response, StatusCode};
+use hyper::http::request::Builder;
+use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use ulid::Ulid;
 
-const CREATE: &str = r#"{"customerAccountId":"acct-1001","currency":"USD","termMonths":36}"#;
+/// Creates a quote.
+pub const CREATE: &str = r#"{"customerAccountId":"acct-1001","currency":"USD","termMonths":36}"#;
 
 /// One client: a person with a connection.
 pub struct Client {
@@ -32,8 +34,12 @@ pub enum Wait {
 impl Client {
     /// The nth person of the demo's tenant: each has a rate limit of their own.
     pub async fn connect(n: usize) -> Result<Self, String> {
-        let host = variable("CPQ_HTTP_ADDR")?;
-        let token = operator::token("tenant-acme", &format!("bench-{n}"), &["sales-rep"])?;
+        Self::connect_as(variable("CPQ_HTTP_ADDR")?, n, &["sales-rep"]).await
+    }
+
+    /// The same with these roles, at the gateway that listens there.
+    pub async fn connect_as(host: String, n: usize, roles: &[&str]) -> Result<Self, String> {
+        let token = operator::token("tenant-acme", &format!("bench-{n}"), roles)?;
         let stream = TcpStream::connect(&host).await.map_err(|e| format!("{host}: {e}"))?;
         stream.set_nodelay(true).map_err(|e| e.to_string())?;
         let (connection, driver) =
@@ -45,22 +51,46 @@ impl Client {
 
     /// Creates a quote under this correlation id; an error unless it is accepted.
     pub async fn create_quote(&mut self, correlation_id: &str, wait: Wait) -> Result<(), String> {
-        let mut request = Request::post("/quotes")
-            .header("host", &self.host)
-            .header("authorization", &self.authorization)
-            .header("content-type", "application/json")
+        self.command(Method::POST, "/quotes", Bytes::from_static(CREATE.as_bytes()), correlation_id, wait)
+            .await
+            .map(drop)
+    }
+
+    /// Sends a command and gives the answer's body; an error unless it is accepted.
+    pub async fn command(
+        &mut self,
+        method: Method,
+        path: &str,
+        body: Bytes,
+        correlation_id: &str,
+        wait: Wait,
+    ) -> Result<Bytes, String> {
+        let mut request = Request::builder()
+            .method(method)
+            .uri(path)
             .header("idempotency-key", Ulid::generate().to_string())
             .header("x-correlation-id", correlation_id);
         if wait == Wait::Accepted {
             request = request.header("prefer", "respond-async");
         }
-        let request = request.body(Full::new(Bytes::from_static(CREATE.as_bytes()))).map_err(|e| e.to_string())?;
+        let expected = if wait == Wait::Accepted { StatusCode::ACCEPTED } else { StatusCode::CREATED };
+        self.send(request, body, expected).await
+    }
+
+    /// Sends a request with what it carries besides the token and gives the answer's body; an error unless the
+    /// answer has this status.
+    pub async fn send(&mut self, request: Builder, body: Bytes, expected: StatusCode) -> Result<Bytes, String> {
+        let request = request
+            .header("host", &self.host)
+            .header("authorization", &self.authorization)
+            .header("content-type", "application/json")
+            .body(Full::new(body))
+            .map_err(|e| e.to_string())?;
         self.connection.ready().await.map_err(|e| e.to_string())?;
         let answer = self.connection.send_request(request).await.map_err(|e| e.to_string())?;
-        let expected = if wait == Wait::Accepted { StatusCode::ACCEPTED } else { StatusCode::CREATED };
         let status = answer.status();
         let body = whole(answer).await?;
-        (status == expected).then_some(()).ok_or_else(|| format!("{status}: {}", String::from_utf8_lossy(&body)))
+        if status == expected { Ok(body) } else { Err(format!("{status}: {}", String::from_utf8_lossy(&body))) }
     }
 }
 

@@ -21,6 +21,8 @@ use tokio::task::JoinSet;
 const CLIENTS: usize = 48;
 /// Connections of the even load.
 const CONNECTIONS: usize = 64;
+/// Commands per second of a load that leaves nearly everything idle: what is left is the way itself.
+const LOW_RATE: f64 = 20.0;
 /// Rounds of the floor in one turn.
 const ROUNDS: usize = 200;
 /// What the floor writes and sends: about what a command takes.
@@ -54,8 +56,11 @@ pub async fn measure(extent: Extent) -> Result<Vec<Ratio>, String> {
     let most;
     (clients, most) = carried(clients, extent.seconds).await?;
     let mut floor = Floor::new().await?;
-    let (mut p50, mut p99, mut single) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut p50, mut p99, mut single, mut alone) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for _ in 0..extent.repeats {
+        let unhurried;
+        (clients, unhurried) = at_rate(clients, LOW_RATE, extent.seconds).await?;
+        alone.extend(unhurried);
         let latencies;
         (clients, latencies) = at_rate(clients, most / 2.0, extent.seconds).await?;
         let (whole, one) = floor.turn().await?;
@@ -67,6 +72,11 @@ pub async fn measure(extent: Extent) -> Result<Vec<Ratio>, String> {
     floor.drop().await?;
     let against = |part: fn(&(f64, f64)) -> f64| super::median(single.iter().map(part).collect());
     let notes = vec![
+        format!(
+            "at {LOW_RATE} commands/s: p50 {:.1} ms, p99 {:.1} ms",
+            percentile(alone.clone(), 50.0),
+            percentile(alone, 99.0)
+        ),
         format!(
             "the machine carries {most:.0} quotes/s created to their outcome ({CLIENTS} clients); half of it is the load"
         ),

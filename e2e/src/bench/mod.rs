@@ -3,16 +3,23 @@
 
 pub mod accept;
 pub mod commercial;
+mod cpu;
+pub mod deals;
+pub mod endurance;
+pub mod fault;
 mod floor;
 mod http;
 pub mod latency;
 mod machine;
+mod pipe;
 mod plot;
 pub mod processor;
+pub mod rebuild;
 pub mod relay;
 pub mod report;
+mod seller;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// How much is measured.
 #[derive(Clone, Copy, Debug)]
@@ -54,6 +61,19 @@ pub struct Ratio {
     pub runs: Vec<Turn>,
     /// What else was seen: load, CPU, what bounds it.
     pub notes: Vec<String>,
+    /// What is better seen than told.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub curves: Vec<Curve>,
+}
+
+/// Points of a picture.
+#[derive(Clone, Debug, Serialize)]
+pub struct Curve {
+    pub what: &'static str,
+    /// What the axes show.
+    pub x: &'static str,
+    pub y: &'static str,
+    pub points: Vec<[f64; 2]>,
 }
 
 /// One side of a ratio.
@@ -64,7 +84,7 @@ pub struct Side {
 }
 
 /// The bound of a ratio.
-#[derive(Clone, Copy, Debug, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Target {
     AtLeast(f64),
@@ -116,6 +136,7 @@ impl Question {
             target: self.target,
             runs,
             notes,
+            curves: Vec::new(),
         }
     }
 }

@@ -1,10 +1,12 @@
 //! `make bench`: measures the product against floors on the running stack; writes target/bench.
 
 use clap::{Parser, ValueEnum};
-use cpq_e2e::bench::report::Report;
-use cpq_e2e::bench::{Extent, Ratio, accept, commercial, latency, processor, relay};
-use std::path::PathBuf;
+use cpq_e2e::bench::report::{Comparison, Known, Report};
+use cpq_e2e::bench::{Extent, Ratio, accept, commercial, deals, endurance, fault, latency, processor, rebuild, relay};
+use cpq_e2e::settings::repository;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 /// Measure ratios of the product to floors of the same run. Stops and starts services of the stack, and throws away
 /// commands that are not yet published: for a stack of its own (`make bench` makes one).
@@ -19,12 +21,19 @@ struct Arguments {
     /// Seconds of one turn of one side.
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=600))]
     seconds: u64,
+    /// Minutes for which R6 holds a snapshot open; R6 and R12 take twice that.
+    #[arg(long, default_value_t = endurance::HOLD_MINUTES, value_parser = clap::value_parser!(u64).range(1..=60))]
+    hold_minutes: u64,
     /// Where the report goes.
     #[arg(long, default_value = "target/bench")]
     out: PathBuf,
-    /// A report.json of an earlier run to compare with; a ratio that is surely worse ends the run with 1.
+    /// A report.json of an earlier run to compare with; a ratio that is surely worse ends the run with 1. Without it,
+    /// bench/baseline.json, where it exists, and only for information.
     #[arg(long)]
     baseline: Option<PathBuf>,
+    /// Measure nothing: compare this report.json with the baseline.
+    #[arg(long)]
+    compare: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -32,7 +41,14 @@ enum Which {
     R1,
     R2,
     R3,
+    /// With R8 and R9.
     R4,
+    R5,
+    /// With R12.
+    #[value(alias = "r12")]
+    R6,
+    R7,
+    R11,
     /// Configuration and pricing.
     C,
 }
@@ -40,11 +56,12 @@ enum Which {
 #[tokio::main]
 async fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    match measure(&arguments).await {
-        Ok(page) => {
-            println!("\n{}", page.display());
-            ExitCode::SUCCESS
-        }
+    let done = match &arguments.compare {
+        Some(report) => compare(&arguments, report),
+        None => measure(&arguments).await,
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("bench: {error}");
             ExitCode::FAILURE
@@ -52,7 +69,9 @@ async fn main() -> ExitCode {
     }
 }
 
-async fn measure(arguments: &Arguments) -> Result<PathBuf, String> {
+async fn measure(arguments: &Arguments) -> Result<(), String> {
+    // First, since it may be unreadable.
+    let baseline = baseline(arguments)?;
     let extent = Extent { repeats: usize::from(arguments.repeats), seconds: arguments.seconds };
     let wanted = |which| arguments.only.is_empty() || arguments.only.contains(&which);
     let mut ratios: Vec<Ratio> = Vec::new();
@@ -69,6 +88,13 @@ async fn measure(arguments: &Arguments) -> Result<PathBuf, String> {
         println!("bench: C1, C2, configuration and pricing ...");
         ratios.extend(commercial::measure(extent)?);
         tell(&ratios);
+    }
+    // Before the others: they throw away facts that are not yet published, and no views come of topics with gaps.
+    if wanted(Which::R5) {
+        println!("bench: R5, views made again ...");
+        let measured = rebuild::measure(extent).await?;
+        tell(std::slice::from_ref(&measured));
+        ratios.push(measured);
     }
     if wanted(Which::R2) {
         println!("bench: R2, latency ...");
@@ -89,17 +115,56 @@ async fn measure(arguments: &Arguments) -> Result<PathBuf, String> {
         ratios.push(measured);
     }
     if wanted(Which::R4) {
-        println!("bench: R4, quote processor ...");
+        println!("bench: R4, R8, R9, quote processor ...");
         let measured = processor::measure(extent).await?;
+        tell(&measured);
+        ratios.extend(measured);
+    }
+    if wanted(Which::R7) {
+        println!("bench: R7, after a fault ...");
+        let measured = fault::measure(extent).await?;
         tell(std::slice::from_ref(&measured));
         ratios.push(measured);
     }
-    ratios.sort_by_key(|ratio| ratio.id);
+    if wanted(Which::R6) {
+        println!("bench: R6, R12, a snapshot held open for {} minutes, memory ...", arguments.hold_minutes);
+        let measured = endurance::measure(Duration::from_secs(arguments.hold_minutes * 60)).await?;
+        tell(&measured);
+        ratios.extend(measured);
+    }
+    if wanted(Which::R11) {
+        println!("bench: R11, whole deals ...");
+        let measured = deals::measure(extent).await?;
+        tell(std::slice::from_ref(&measured));
+        ratios.push(measured);
+    }
     let report = Report::new(ratios)?;
     println!("\n{}", report.table());
-    let page = report.write(&arguments.out)?;
-    if let Some(baseline) = &arguments.baseline {
-        println!("{}", report.compare(baseline)?);
+    let compared = baseline.map(|before| report.known().compare(&before));
+    let page = report.write(&arguments.out, compared.as_ref())?;
+    println!("\n{}\n", page.display());
+    compared.map_or(Ok(()), |compared| judge(arguments, &compared))
+}
+
+/// The committed baseline.
+const BASELINE: &str = "bench/baseline.json";
+
+/// The baseline that was named, or the committed one if there is one.
+fn baseline(arguments: &Arguments) -> Result<Option<Known>, String> {
+    let committed = Some(repository().join(BASELINE)).filter(|path| path.is_file());
+    arguments.baseline.clone().or(committed).map(|path| Known::read(&path)).transpose()
+}
+
+fn compare(arguments: &Arguments, report: &Path) -> Result<(), String> {
+    let before = baseline(arguments)?.ok_or_else(|| format!("name a --baseline: there is no {BASELINE}"))?;
+    judge(arguments, &Known::read(report)?.compare(&before))
+}
+
+/// Where a baseline was named, what is worse is an error: the committed one may be of another machine.
+fn judge(arguments: &Arguments, Comparison { told, worse }: &Comparison) -> Result<(), String> {
+    println!("Against the baseline\n\n{told}");
+    if arguments.baseline.is_none() || worse.is_empty() {
+        return Ok(());
     }
-    Ok(page)
+    Err(format!("worse than the baseline: {}", worse.join(", ")))
 }
