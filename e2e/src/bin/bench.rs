@@ -2,7 +2,9 @@
 
 use clap::{Parser, ValueEnum};
 use cpq_e2e::bench::report::{Comparison, Known, Report};
-use cpq_e2e::bench::{Extent, Ratio, accept, commercial, deals, endurance, fault, latency, processor, rebuild, relay};
+use cpq_e2e::bench::{
+    Extent, Ratio, accept, commercial, deals, endurance, fault, guards, latency, processor, rebuild, relay,
+};
 use cpq_e2e::settings::repository;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -48,6 +50,8 @@ enum Which {
     #[value(alias = "r12")]
     R6,
     R7,
+    /// Needs what deploy/bench-guards.sh builds.
+    R10,
     R11,
     /// Configuration and pricing.
     C,
@@ -129,6 +133,12 @@ async fn measure(arguments: &Arguments) -> Result<(), String> {
     if wanted(Which::R6) {
         println!("bench: R6, R12, a snapshot held open for {} minutes, memory ...", arguments.hold_minutes);
         let measured = endurance::measure(Duration::from_secs(arguments.hold_minutes * 60)).await?;
+        tell(&measured);
+        ratios.extend(measured);
+    }
+    if wanted(Which::R10) {
+        println!("bench: R10, guards ...");
+        let measured = guards::measure(extent).await?;
         tell(&measured);
         ratios.extend(measured);
     }
