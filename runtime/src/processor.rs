@@ -50,9 +50,8 @@ pub trait Processor<T: Send + 'static = Tx>: Send + Sync + 'static {
     fn concerns(&self, _record: &Record) -> bool {
         true
     }
-    /// Whether all that it does is rows made from the topics alone, which nobody acts upon outside: a server
-    /// that dies may lose the newest, position and all, and they are made again. Its commits do not wait for the
-    /// disk.
+    /// Whether all that it does is rows made from the topics alone, which nobody acts upon outside: where the database
+    /// is older than what Kafka was told, they are made again.
     fn can_be_redone(&self) -> bool {
         false
     }

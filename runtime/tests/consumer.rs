@@ -30,6 +30,7 @@ const TENANT: &str = "tenant-test";
 struct Effects {
     consumer: &'static str,
     topics: &'static [&'static str],
+    redoable: bool,
 }
 
 #[async_trait]
@@ -39,6 +40,9 @@ impl Processor for Effects {
     }
     fn topics(&self) -> &'static [&'static str] {
         self.topics
+    }
+    fn can_be_redone(&self) -> bool {
+        self.redoable
     }
     async fn apply(&self, tx: &mut Tx, batch: &[Delivery], after: &mut AfterCommit) -> Result<(), StepError> {
         let mut rows = Vec::new();
@@ -93,6 +97,7 @@ struct Fixture {
     consumer: &'static str,
     topic: &'static str,
     partitions: i32,
+    redoable: bool,
 }
 
 struct Running {
@@ -113,7 +118,7 @@ impl Fixture {
         let consumer: &'static str = unique("consumer").leak();
         let topic: &'static str = unique("test.topic").leak();
         create_topic(topic, partitions, &[]).await;
-        Self { database: TestDatabase::create().await, consumer, topic, partitions }
+        Self { database: TestDatabase::create().await, consumer, topic, partitions, redoable: false }
     }
 
     fn host(&self, decoder: Arc<dyn RecordDecoder>) -> Host {
@@ -130,7 +135,8 @@ impl Fixture {
     fn start(&self, decoder: Arc<dyn RecordDecoder>) -> Running {
         let host = self.host(decoder);
         let (stop, status) = (CancellationToken::new(), ConsumerStatus::default());
-        let processor = Arc::new(Effects { consumer: self.consumer, topics: vec![self.topic].leak() });
+        let processor =
+            Arc::new(Effects { consumer: self.consumer, topics: vec![self.topic].leak(), redoable: self.redoable });
         let task = tokio::spawn(consumer::run(host, processor, status.clone(), stop.clone()));
         Running { stop, task, status }
     }
@@ -240,7 +246,7 @@ impl Processor for Stalling {
 async fn fault_14_a_process_that_does_not_poll_in_time_notices_it_and_starts_anew() {
     let fixture = Fixture::new(1).await;
     produce(fixture.topic, numbered(3, 5)).await;
-    let effects = Effects { consumer: fixture.consumer, topics: vec![fixture.topic].leak() };
+    let effects = Effects { consumer: fixture.consumer, topics: vec![fixture.topic].leak(), redoable: false };
     let processor = Arc::new(Stalling { effects, stall: Mutex::new(None) });
     let (stop, status) = (CancellationToken::new(), ConsumerStatus::default());
     let host = fixture.host(Plain::open());
@@ -370,6 +376,22 @@ async fn fault_23_a_database_older_than_its_topic_stops_the_consumer() {
     fixture.database.execute("update cpq.consumer_position set next_offset = 2").await;
     let error = fixture.start(Plain::open()).task.await.unwrap().unwrap_err().to_string();
     assert!(error.contains("the database is older than the topic"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn fault_17_commits_that_the_server_has_lost_are_made_again_and_not_passed_over() {
+    let fixture = Fixture { redoable: true, ..Fixture::new(1).await };
+    produce(fixture.topic, numbered(1, 5)).await;
+    let running = fixture.start(Plain::open());
+    fixture.await_effects(5).await;
+    // What a server that lost its newest commits comes back with, while the consumer runs on.
+    let lost = "with back as (update cpq.consumer_position set next_offset = 2) \
+                delete from cpq.outbox_event where convert_from(value, 'utf8')::int >= 2";
+    fixture.database.execute(lost).await;
+    produce(fixture.topic, [("key-0".to_owned(), "5".to_owned())]).await;
+    fixture.await_effects(6).await;
+    running.stop().await.unwrap();
+    assert_once_in_order(&fixture.effects().await, 1, 6);
 }
 
 #[tokio::test(flavor = "multi_thread")]

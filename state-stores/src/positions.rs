@@ -29,9 +29,6 @@ pub struct Fence {
     pub topic: String,
     pub partition: i32,
     pub epoch: i64,
-    /// Whether the commit need not wait for the disk: what a dying server loses is made again, as the position
-    /// is lost with it.
-    pub redoable: bool,
 }
 
 /// Takes the partitions over under new epochs. Waits for a former owner's open transaction, so that the
@@ -80,20 +77,22 @@ pub enum Advance {
 }
 
 /// Moves the position over a batch that begins at `first_offset` to `next_offset`, and tells which of these
-/// keys are parked. [`StoreError::Fenced`] where the epoch is no longer the caller's.
+/// keys are parked. [`StoreError::Fenced`] where the epoch is no longer the caller's, or where the position stands
+/// before `known`, which the caller has seen committed: the server has lost commits, and what they did is to be done
+/// again.
 pub async fn advance(
     tx: &mut Tx,
     fence: &Fence,
+    known: i64,
     first_offset: i64,
     next_offset: i64,
     keys: &[&str],
 ) -> Result<Advance, StoreError> {
     let row = sqlx::query(
         "with moved as (update cpq.consumer_position set next_offset = $6, updated_at = clock_timestamp() \
-           where consumer = $1 and topic = $2 and partition = $3 and epoch = $4 and next_offset <= $5 returning 1) \
+           where consumer = $1 and topic = $2 and partition = $3 and epoch = $4 and next_offset between $8 and $5 returning 1) \
          select exists (select from moved), array(select message_key from cpq.parked_key \
-           where consumer = $1 and topic = $2 and message_key = any($7)), \
-           case when $8 then set_config('synchronous_commit', 'off', true) end",
+           where consumer = $1 and topic = $2 and message_key = any($7))",
     )
     .bind(&fence.consumer)
     .bind(&fence.topic)
@@ -102,13 +101,13 @@ pub async fn advance(
     .bind(first_offset)
     .bind(next_offset)
     .bind(keys)
-    .bind(fence.redoable)
+    .bind(known)
     .fetch_one(tx.connection())
     .await?;
     if row.try_get::<bool, _>(0)? {
         return Ok(Advance::Moved { parked: row.try_get::<Vec<String>, _>(1)?.into_iter().collect() });
     }
-    let Fence { consumer, topic, partition, epoch, .. } = fence;
+    let Fence { consumer, topic, partition, epoch } = fence;
     let row = sqlx::query(
         "select next_offset from cpq.consumer_position \
          where consumer = $1 and topic = $2 and partition = $3 and epoch = $4",
@@ -122,6 +121,9 @@ pub async fn advance(
     let stored = row.map(|row| row.try_get::<i64, _>(0)).transpose()?;
     match stored {
         Some(stored) if stored >= next_offset => Ok(Advance::AlreadyApplied),
+        Some(stored) if stored < known => Err(StoreError::Fenced(format!(
+            "{topic}[{partition}] of {consumer}: its position has gone back from {known} to {stored}; the server has lost commits"
+        ))),
         Some(stored) => Err(StoreError::Corrupt(format!(
             "the position of {consumer} in {topic}[{partition}] is {stored}, inside a batch from {first_offset} to {next_offset}"
         ))),

@@ -64,7 +64,9 @@ async fn transaction<S: Store>(
 ) -> Result<bool, StoreError> {
     // The tenant may be unreadable, so that no tenant's policy would let the copy in.
     let mut tx = step.host.db.begin_system().await?;
-    if tx.advance(step.fence(), raw.offset, raw.offset + 1, &[]).await? == Advance::AlreadyApplied {
+    if tx.advance(step.fence(), step.partition.committed(), raw.offset, raw.offset + 1, &[]).await?
+        == Advance::AlreadyApplied
+    {
         return Ok(false);
     }
     tx.park_key(step.consumer(), &step.partition.topic, &raw.key_text(), tenant, cause).await?;

@@ -145,7 +145,11 @@ impl Partition {
     }
     /// Whether the database is to hear of records that were passed over.
     pub fn has_passed(&self) -> bool {
-        self.applied() != self.committed.load(Ordering::Acquire)
+        self.applied() != self.committed()
+    }
+    /// The position that is committed.
+    pub fn committed(&self) -> i64 {
+        self.committed.load(Ordering::Acquire)
     }
     pub fn applied(&self) -> i64 {
         self.applied.load(Ordering::Acquire)
@@ -153,7 +157,7 @@ impl Partition {
 
     /// The offset to tell Kafka, if it has not been told: never ahead of the database.
     pub fn to_store(&self) -> Option<i64> {
-        let committed = self.committed.load(Ordering::Acquire);
+        let committed = self.committed();
         (self.stored.swap(committed, Ordering::Relaxed) != committed).then_some(committed)
     }
 

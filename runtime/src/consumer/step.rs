@@ -90,7 +90,6 @@ impl<S: Store> Step<S> {
             topic: partition.topic.clone(),
             partition: partition.partition,
             epoch: partition.epoch,
-            redoable: processor.can_be_redone(),
         };
         Self { host, processor, partition, fence }
     }
@@ -126,7 +125,7 @@ impl<S: Store> Step<S> {
         let next_offset = self.partition.applied();
         let store = async {
             let mut tx = self.host.db.begin(&[]).await?;
-            tx.advance(&self.fence, next_offset, next_offset, &[]).await?;
+            tx.advance(&self.fence, self.partition.committed(), next_offset, next_offset, &[]).await?;
             tx.commit().await
         };
         match store.await {
@@ -184,7 +183,8 @@ impl<S: Store> Step<S> {
         let keys: HashSet<&str> = records.deliveries[range.clone()].iter().map(|d| d.key.as_str()).collect();
         let mut tx = self.host.db.begin(&tenants.into_iter().collect::<Vec<_>>()).await?;
         let keys: Vec<&str> = keys.into_iter().collect();
-        let parked = match tx.advance(&self.fence, first_offset, next_offset, &keys).await? {
+        let parked = match tx.advance(&self.fence, self.partition.committed(), first_offset, next_offset, &keys).await?
+        {
             Advance::Moved { parked } => parked,
             Advance::AlreadyApplied => {
                 // The hints of that commit may not have been given.

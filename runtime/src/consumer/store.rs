@@ -32,6 +32,7 @@ pub trait StoreTx: Send + 'static {
     fn advance(
         &mut self,
         fence: &Fence,
+        known: i64,
         first_offset: i64,
         next_offset: i64,
         keys: &[&str],
@@ -74,8 +75,15 @@ impl StoreTx for Tx {
     async fn take_over(&mut self, consumer: &str, owner: &str, partitions: &[Assigned]) -> Answer<Vec<Position>> {
         positions::take_over(self, consumer, owner, partitions).await
     }
-    async fn advance(&mut self, fence: &Fence, first_offset: i64, next_offset: i64, keys: &[&str]) -> Answer<Advance> {
-        positions::advance(self, fence, first_offset, next_offset, keys).await
+    async fn advance(
+        &mut self,
+        fence: &Fence,
+        known: i64,
+        first_offset: i64,
+        next_offset: i64,
+        keys: &[&str],
+    ) -> Answer<Advance> {
+        positions::advance(self, fence, known, first_offset, next_offset, keys).await
     }
     async fn park_key(
         &mut self,

@@ -195,7 +195,14 @@ impl StoreTx for MemoryTx {
         Ok(taken)
     }
 
-    async fn advance(&mut self, fence: &Fence, first_offset: i64, next_offset: i64, keys: &[&str]) -> Answer<Advance> {
+    async fn advance(
+        &mut self,
+        fence: &Fence,
+        known: i64,
+        first_offset: i64,
+        next_offset: i64,
+        keys: &[&str],
+    ) -> Answer<Advance> {
         self.fence = Some((fence.partition, fence.epoch));
         // One statement: parked keys as it saw them when it began, the row as it is once it is held.
         let parked = {
@@ -206,6 +213,9 @@ impl StoreTx for MemoryTx {
         let stored = world.database.positions.get(&fence.partition).filter(|p| p.epoch == fence.epoch);
         match stored.map(|position| position.next_offset) {
             None => Err(Self::fenced(world, self.process, fence)),
+            Some(stored) if stored < known => {
+                Err(StoreError::Corrupt(format!("{stored} is stored, {known} was committed")))
+            }
             Some(stored) if stored <= first_offset => {
                 drop(world);
                 let partition = fence.partition;
