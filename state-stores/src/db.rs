@@ -12,7 +12,7 @@ pub const LOCK_TIMEOUT: &str = "5s";
 /// Longest statement of the services; operators' commands raise it for themselves.
 pub const STATEMENT_TIMEOUT: &str = "30s";
 /// A connection that was idle for so long is asked whether it still stands before it is used: the server may have
-/// been restarted. One that was just in use is not; if it is broken all the same, the step is tried again.
+/// been restarted. One that was just in use is not; if it is broken all the same, [`Db::begin`] takes another.
 pub const ASKED_AFTER_IDLE: Duration = Duration::from_millis(500);
 /// A transaction that its owner forgot is ended, so that it cannot hold back vacuum and relay.
 pub const IDLE_IN_TRANSACTION_TIMEOUT: &str = "60s";
@@ -56,6 +56,17 @@ impl StoreError {
 fn is_transient_state(state: &str) -> bool {
     matches!(state.get(..2), Some("08" | "40" | "53" | "58"))
         || matches!(state, "57P01" | "57P02" | "57P03" | "55P03" | "57014" | "25P03" | "25006")
+}
+
+/// Whether the connection is gone: the link broke, or the server says that it ends it (class 08, 57P01 to 57P03).
+fn is_connection_lost(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Io(_) | sqlx::Error::Protocol(_) => true,
+        sqlx::Error::Database(refusal) => refusal
+            .code()
+            .is_some_and(|state| state.starts_with("08") || matches!(&*state, "57P01" | "57P02" | "57P03")),
+        _ => false,
+    }
 }
 
 impl From<sqlx::Error> for StoreError {
@@ -171,19 +182,30 @@ impl Db {
     ///
     /// Not cancellation-safe (sqlx): a caller whose future may be dropped runs it in a task of its own.
     pub async fn begin(&self, tenants: &[TenantId]) -> Result<Tx, StoreError> {
-        let begin = format!("begin; set local cpq.tenants = '{}'", array_literal(tenants));
-        Ok(Tx { inner: self.pool.begin_with(AssertSqlSafe(begin)).await? })
+        self.begin_with(&format!("begin; set local cpq.tenants = '{}'", array_literal(tenants))).await
     }
 
     /// A transaction over all tenants, for work that spans them by nature: the relay, the bridge's scans,
     /// operators' commands.
     pub async fn begin_system(&self) -> Result<Tx, StoreError> {
-        Ok(Tx { inner: self.pool.begin_with("begin; set local role cpq_system").await? })
+        self.begin_with("begin; set local role cpq_system").await
     }
 
     /// As [`Db::begin_system`], but PostgreSQL refuses every change in it.
     pub async fn begin_reading(&self) -> Result<Tx, StoreError> {
-        Ok(Tx { inner: self.pool.begin_with("begin read only; set local role cpq_system").await? })
+        self.begin_with("begin read only; set local role cpq_system").await
+    }
+
+    /// A connection that the server ended while it rested shows it only now. Nothing has been done yet: the next one
+    /// is taken, and a new one after the last.
+    async fn begin_with(&self, begin: &str) -> Result<Tx, StoreError> {
+        for _resting in 0..self.pool.size() {
+            match self.pool.begin_with(AssertSqlSafe(begin.to_owned())).await {
+                Err(error) if is_connection_lost(&error) => {}
+                begun => return Ok(Tx { inner: begun? }),
+            }
+        }
+        Ok(Tx { inner: self.pool.begin_with(AssertSqlSafe(begin.to_owned())).await? })
     }
 
     /// The pool, for a statement of this crate that is a transaction by itself and names its tenants.

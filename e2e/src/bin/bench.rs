@@ -5,6 +5,7 @@ use cpq_e2e::bench::report::{Comparison, Known, Report};
 use cpq_e2e::bench::{
     Extent, Ratio, accept, commercial, deals, endurance, fault, guards, latency, processor, rebuild, relay,
 };
+use cpq_e2e::services::{Verb, stack};
 use cpq_e2e::settings::repository;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -78,82 +79,88 @@ async fn measure(arguments: &Arguments) -> Result<(), String> {
     let baseline = baseline(arguments)?;
     let extent = Extent { repeats: usize::from(arguments.repeats), seconds: arguments.seconds };
     let wanted = |which| arguments.only.is_empty() || arguments.only.contains(&which);
-    let mut ratios: Vec<Ratio> = Vec::new();
-    // Told as they come: a later one may fail.
-    let tell = |ratios: &[Ratio]| {
-        for Ratio { id, ratio, spread: [low, high], unit, numerator, denominator, .. } in ratios {
+    let mut run = Run::default();
+    if wanted(Which::C) {
+        println!("bench: C1, C2, configuration and pricing ...");
+        run.keep(commercial::measure(extent)).await;
+    }
+    // Before the others: they throw away facts that are not yet published, and no views come of topics with gaps.
+    if wanted(Which::R5) {
+        println!("bench: R5, views made again ...");
+        run.keep(rebuild::measure(extent).await.map(|ratio| vec![ratio])).await;
+    }
+    if wanted(Which::R2) {
+        println!("bench: R2, latency ...");
+        run.keep(latency::measure(extent).await).await;
+    }
+    if wanted(Which::R1) {
+        println!("bench: R1, commands accepted ...");
+        run.keep(accept::measure(extent).await.map(|ratio| vec![ratio])).await;
+    }
+    if wanted(Which::R3) {
+        println!("bench: R3, relay ...");
+        run.keep(relay::measure(extent).await.map(|ratio| vec![ratio])).await;
+    }
+    if wanted(Which::R4) {
+        println!("bench: R4, R8, R9, quote processor ...");
+        run.keep(processor::measure(extent).await).await;
+    }
+    if wanted(Which::R7) {
+        println!("bench: R7, after a fault ...");
+        run.keep(fault::measure(extent).await.map(|ratio| vec![ratio])).await;
+    }
+    if wanted(Which::R6) {
+        println!("bench: R6, R12, a snapshot held open for {} minutes, memory ...", arguments.hold_minutes);
+        run.keep(endurance::measure(Duration::from_secs(arguments.hold_minutes * 60)).await).await;
+    }
+    if wanted(Which::R10) {
+        println!("bench: R10, guards ...");
+        run.keep(guards::measure(extent).await).await;
+    }
+    if wanted(Which::R11) {
+        println!("bench: R11, whole deals ...");
+        run.keep(deals::measure(extent).await.map(|ratio| vec![ratio])).await;
+    }
+    let report = Report::new(run.ratios)?;
+    println!("\n{}", report.table());
+    let compared = baseline.map(|before| report.known().compare(&before));
+    let page = report.write(&arguments.out, compared.as_ref())?;
+    println!("\n{}\n", page.display());
+    if !run.failed.is_empty() {
+        return Err(format!("not everything was measured: {}", run.failed.join("; ")));
+    }
+    compared.map_or(Ok(()), |compared| judge(arguments, &compared))
+}
+
+/// What was measured so far: told as it comes, and kept whatever becomes of the rest.
+#[derive(Default)]
+struct Run {
+    ratios: Vec<Ratio>,
+    failed: Vec<String>,
+}
+
+impl Run {
+    async fn keep(&mut self, measured: Result<Vec<Ratio>, String>) {
+        let ratios = match measured {
+            Ok(ratios) => ratios,
+            Err(error) => {
+                println!("bench: failed: {error}");
+                self.failed.push(error);
+                // The next one begins with everything running.
+                if let Err(error) = stack(Verb::Start, &["command-gateway", "streams", "camunda-bridge"]).await {
+                    println!("bench: {error}");
+                }
+                return;
+            }
+        };
+        for Ratio { id, ratio, spread: [low, high], unit, numerator, denominator, .. } in &ratios {
             println!(
                 "bench: {id} = {ratio:.2} ({low:.2} – {high:.2}), {:.1} to {:.1} {unit}",
                 numerator.median, denominator.median
             );
         }
-    };
-    if wanted(Which::C) {
-        println!("bench: C1, C2, configuration and pricing ...");
-        ratios.extend(commercial::measure(extent)?);
-        tell(&ratios);
+        self.ratios.extend(ratios);
     }
-    // Before the others: they throw away facts that are not yet published, and no views come of topics with gaps.
-    if wanted(Which::R5) {
-        println!("bench: R5, views made again ...");
-        let measured = rebuild::measure(extent).await?;
-        tell(std::slice::from_ref(&measured));
-        ratios.push(measured);
-    }
-    if wanted(Which::R2) {
-        println!("bench: R2, latency ...");
-        let measured = latency::measure(extent).await?;
-        tell(&measured);
-        ratios.extend(measured);
-    }
-    if wanted(Which::R1) {
-        println!("bench: R1, commands accepted ...");
-        let measured = accept::measure(extent).await?;
-        tell(std::slice::from_ref(&measured));
-        ratios.push(measured);
-    }
-    if wanted(Which::R3) {
-        println!("bench: R3, relay ...");
-        let measured = relay::measure(extent).await?;
-        tell(std::slice::from_ref(&measured));
-        ratios.push(measured);
-    }
-    if wanted(Which::R4) {
-        println!("bench: R4, R8, R9, quote processor ...");
-        let measured = processor::measure(extent).await?;
-        tell(&measured);
-        ratios.extend(measured);
-    }
-    if wanted(Which::R7) {
-        println!("bench: R7, after a fault ...");
-        let measured = fault::measure(extent).await?;
-        tell(std::slice::from_ref(&measured));
-        ratios.push(measured);
-    }
-    if wanted(Which::R6) {
-        println!("bench: R6, R12, a snapshot held open for {} minutes, memory ...", arguments.hold_minutes);
-        let measured = endurance::measure(Duration::from_secs(arguments.hold_minutes * 60)).await?;
-        tell(&measured);
-        ratios.extend(measured);
-    }
-    if wanted(Which::R10) {
-        println!("bench: R10, guards ...");
-        let measured = guards::measure(extent).await?;
-        tell(&measured);
-        ratios.extend(measured);
-    }
-    if wanted(Which::R11) {
-        println!("bench: R11, whole deals ...");
-        let measured = deals::measure(extent).await?;
-        tell(std::slice::from_ref(&measured));
-        ratios.push(measured);
-    }
-    let report = Report::new(ratios)?;
-    println!("\n{}", report.table());
-    let compared = baseline.map(|before| report.known().compare(&before));
-    let page = report.write(&arguments.out, compared.as_ref())?;
-    println!("\n{}\n", page.display());
-    compared.map_or(Ok(()), |compared| judge(arguments, &compared))
 }
 
 /// The committed baseline.
