@@ -155,16 +155,28 @@ pub struct Claim<'a> {
     pub max_bytes: i64,
 }
 
-/// Pending rows of the shards in the order of their ids, without parked keys, as one snapshot sees them; and
-/// that snapshot. One statement on purpose: with two, a row could become visible between them and be
-/// overtaken by its successor.
-pub async fn claim(db: &SystemDb, claim: &Claim<'_>) -> Result<(Snapshot, Vec<Pending>), StoreError> {
+/// What a claim found.
+#[derive(Debug)]
+pub struct Claimed {
+    /// What the statement could see.
+    pub snapshot: Snapshot,
+    /// Names the relay's parked keys of all shards, whose rows are left out: another name, another set.
+    pub parked: String,
+    /// In the order of their ids.
+    pub rows: Vec<Pending>,
+}
+
+/// Pending rows of the shards, without parked keys. One statement on purpose: with two, a row could become visible
+/// between them and be overtaken by its successor.
+pub async fn claim(db: &SystemDb, claim: &Claim<'_>) -> Result<Claimed, StoreError> {
     let rows = sqlx::query(
         "with snapshot as materialized (select pg_current_snapshot() as s), \
          floor as materialized (select case when exists ( \
              select from snapshot, unnest($3::text[]) holder where pg_visible_in_snapshot(holder::xid8, s)) \
            then $1::bigint else $2::bigint end as id) \
-         select s.s::text, e.id, e.shard, e.tenant_id, e.topic, e.message_key, e.headers, e.value \
+         select s.s::text, e.id, e.shard, e.tenant_id, e.topic, e.message_key, e.headers, e.value, \
+           (select md5(coalesce(string_agg(dead_letter_id::text, ',' order by dead_letter_id), '')) \
+            from cpq.parked_key where consumer = 'relay') as parked \
          from snapshot s left join ( \
            select *, sum(octet_length(value)) over (order by id) - octet_length(value) as bytes_before from ( \
              select o.id, o.shard, o.tenant_id, o.topic, o.message_key, o.headers, o.value from cpq.outbox_event o \
@@ -184,12 +196,13 @@ pub async fn claim(db: &SystemDb, claim: &Claim<'_>) -> Result<(Snapshot, Vec<Pe
     .bind(claim.without_topics)
     .fetch_all(db.pool())
     .await?;
-    let mut snapshot = None;
+    let (mut snapshot, mut parked) = (None, String::new());
     let mut pending = Vec::with_capacity(rows.len());
     for row in rows {
         if snapshot.is_none() {
             let text: String = row.try_get(0)?;
             snapshot = Some(Snapshot::parse(&text).ok_or_else(|| StoreError::corrupt("snapshot", &text))?);
+            parked = row.try_get(8)?;
         }
         let Some(id) = row.try_get::<Option<i64>, _>(1)? else { continue };
         let Json(headers): Json<Vec<(String, String)>> = row.try_get(6)?;
@@ -205,7 +218,7 @@ pub async fn claim(db: &SystemDb, claim: &Claim<'_>) -> Result<(Snapshot, Vec<Pe
     }
     pending.sort_unstable_by_key(|row| row.id);
     let snapshot = snapshot.ok_or_else(|| StoreError::Corrupt("a claim without its snapshot".to_owned()))?;
-    Ok((snapshot, pending))
+    Ok(Claimed { snapshot, parked, rows: pending })
 }
 
 /// Deletes rows that the broker has acknowledged, in one statement, as far as the caller still holds their

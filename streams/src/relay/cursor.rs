@@ -8,10 +8,8 @@
 //! final except for rows of the `holders`, and the claim's statement uses it as long as all of those still run.
 
 use cpq_state_stores::outbox::Snapshot;
-use std::{
-    collections::VecDeque,
-    time::{Duration, Instant},
-};
+use std::{collections::VecDeque, time::Duration};
+use tokio::time::Instant;
 
 /// A new checkpoint is taken this often.
 const INTERVAL: Duration = Duration::from_millis(20);
@@ -48,6 +46,10 @@ impl Cursor {
         &self.holders
     }
 
+    /// Whether a claim looks from the first row.
+    pub fn is_at_start(&self) -> bool {
+        self.low_water == 0 && self.recent == 0
+    }
     /// Look from the first row again.
     pub fn rewind(&mut self) {
         *self = Self::default();

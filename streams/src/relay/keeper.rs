@@ -1,15 +1,15 @@
 //! Keeps the relay's shards: renews their leases, takes its fair share of free ones, and gives back what is
 //! too much, once the pump has nothing of it in hand.
 
-use super::Relay;
-use cpq_state_stores::lease::{self, HeldShard};
+use super::{Host, Store, StoreTx};
+use cpq_state_stores::StoreError;
+use cpq_state_stores::lease::HeldShard;
 use cpq_state_stores::outbox::SHARDS;
-use cpq_state_stores::{Db, StoreError};
-use std::{
-    collections::BTreeSet,
-    time::{Duration, Instant},
+use std::{collections::BTreeSet, time::Duration};
+use tokio::{
+    sync::{mpsc, watch},
+    time::Instant,
 };
-use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -19,7 +19,7 @@ const RENEWALS_PER_LEASE: u32 = 5;
 const MARGIN_PART: u32 = 5;
 
 /// What the relay holds.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct View {
     pub held: BTreeSet<HeldShard>,
     /// Those of `held` that are to be given back.
@@ -29,16 +29,16 @@ pub struct View {
 }
 
 /// See the module.
-pub struct Keeper {
-    db: Db,
+pub struct Keeper<S> {
+    store: S,
     owner: String,
     lease: Duration,
     view: watch::Sender<View>,
 }
 
-impl Keeper {
-    pub fn new(relay: &Relay, view: watch::Sender<View>) -> Self {
-        Self { db: relay.db.clone(), owner: relay.owner.clone(), lease: relay.settings.lease, view }
+impl<S: Store> Keeper<S> {
+    pub fn new<L>(relay: &Host<S, L>, view: watch::Sender<View>) -> Self {
+        Self { store: relay.store.clone(), owner: relay.owner.clone(), lease: relay.settings.lease, view }
     }
 
     /// Keeps until stopped; shards named in `drained` are given back.
@@ -47,6 +47,7 @@ impl Keeper {
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             let result = tokio::select! {
+                biased;
                 () = stop.cancelled() => break,
                 _ = ticks.tick() => self.keep().await,
                 shards = drained.recv() => match shards {
@@ -63,9 +64,9 @@ impl Keeper {
         }
         let held: Vec<HeldShard> = self.view.borrow().held.iter().copied().collect();
         let left = async {
-            let mut tx = self.db.begin_system().await?;
-            lease::release(&mut tx, &self.owner, &held).await?;
-            lease::leave(&mut tx, &self.owner).await?;
+            let mut tx = self.store.begin_system().await?;
+            tx.release(&self.owner, &held).await?;
+            tx.leave(&self.owner).await?;
             tx.commit().await
         };
         match left.await {
@@ -77,13 +78,12 @@ impl Keeper {
     async fn keep(&self) -> Result<(), StoreError> {
         let asked = Instant::now();
         let held: Vec<HeldShard> = self.view.borrow().held.iter().copied().collect();
-        let mut tx = self.db.begin_system().await?;
-        let live = lease::announce(&mut tx, &self.owner, self.lease).await?;
-        let mut kept: BTreeSet<HeldShard> =
-            lease::renew(&mut tx, &self.owner, &held, self.lease).await?.into_iter().collect();
+        let mut tx = self.store.begin_system().await?;
+        let live = tx.announce(&self.owner, self.lease).await?;
+        let mut kept: BTreeSet<HeldShard> = tx.renew(&self.owner, &held, self.lease).await?.into_iter().collect();
         let fair = (SHARDS as usize).div_ceil(live);
         if kept.len() < fair {
-            let taken = lease::take(&mut tx, &self.owner, fair - kept.len(), self.lease).await?;
+            let taken = tx.take(&self.owner, fair - kept.len(), self.lease).await?;
             if !taken.is_empty() {
                 info!(shards = taken.len(), relays = live, "relay has taken shards");
             }
@@ -101,9 +101,15 @@ impl Keeper {
         Ok(())
     }
 
+    /// Those that are still too much. If it fails, the pump names them again when the next view comes.
     async fn give_back(&self, shards: &[HeldShard]) -> Result<(), StoreError> {
-        let mut tx = self.db.begin_system().await?;
-        lease::release(&mut tx, &self.owner, shards).await?;
+        let surplus = self.view.borrow().surplus.clone();
+        let shards: Vec<HeldShard> = shards.iter().filter(|held| surplus.contains(held)).copied().collect();
+        if shards.is_empty() {
+            return Ok(());
+        }
+        let mut tx = self.store.begin_system().await?;
+        tx.release(&self.owner, &shards).await?;
         tx.commit().await?;
         info!(shards = shards.len(), "relay has given shards to another");
         self.view.send_modify(|view| {

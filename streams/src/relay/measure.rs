@@ -1,49 +1,38 @@
 //! What operators see of the outbox: how much waits, for how long, and which keys are parked.
 
-use cpq_state_stores::outbox::{Backlog, backlog};
-use cpq_state_stores::{Db, StoreError};
+use super::{Store, StoreTx};
+use cpq_state_stores::StoreError;
+use cpq_state_stores::outbox::Backlog;
 use metrics::gauge;
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Duration,
-};
-use tokio::sync::Notify;
+use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
 /// How often it is measured.
 const INTERVAL: Duration = Duration::from_secs(2);
 
-/// Measures until stopped. When parked keys have become fewer, the pump is asked to look from the first row.
-pub async fn run(db: Db, rescan: Arc<AtomicBool>, woken: Arc<Notify>, stop: CancellationToken) {
-    let mut parked_before = 0;
+/// Measures until stopped.
+pub async fn run(store: impl Store, stop: CancellationToken) {
     loop {
-        match measure(&db).await {
+        match measure(&store).await {
             Ok(backlog) => {
                 gauge!("cpq_relay_pending_rows").set(backlog.rows as f64);
                 gauge!("cpq_relay_oldest_pending_seconds").set(backlog.oldest_seconds);
                 gauge!("cpq_relay_parked_keys").set(backlog.parked_keys as f64);
-                if backlog.parked_keys < parked_before {
-                    rescan.store(true, Ordering::Relaxed);
-                    woken.notify_one();
-                }
-                parked_before = backlog.parked_keys;
             }
             Err(error) => debug!(%error, "the outbox cannot be measured now"),
         }
         tokio::select! {
+            biased;
             () = stop.cancelled() => return,
             () = tokio::time::sleep(INTERVAL) => {}
         }
     }
 }
 
-async fn measure(db: &Db) -> Result<Backlog, StoreError> {
-    let mut tx = db.begin_system().await?;
-    let measured = backlog(&mut tx).await?;
+async fn measure(store: &impl Store) -> Result<Backlog, StoreError> {
+    let mut tx = store.begin_system().await?;
+    let measured = tx.backlog().await?;
     tx.commit().await?;
     Ok(measured)
 }

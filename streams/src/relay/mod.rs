@@ -2,7 +2,8 @@
 //!
 //! Shards of the outbox are held under leases in database time (`keeper`); a cursor knows which rows cannot
 //! have been overlooked (`cursor`); an idempotent producer keeps the order on the wire (`producer`); the pump
-//! moves rows from claim to acknowledgement to mark (`pump`).
+//! moves rows from claim to acknowledgement to mark (`pump`). It runs on a [`Store`] and a [`Log`]: PostgreSQL and
+//! Kafka, or memory in simulations.
 //!
 //! Order of a key: its rows have one shard, that shard one lease holder, whose claims are in order of row
 //! ids, whose producer neither reorders nor skips. Whatever is uncertain (a lost lease, a fatal producer
@@ -16,14 +17,18 @@ mod keeper;
 mod measure;
 mod producer;
 mod pump;
+mod store;
+
+pub use producer::{Log, Producer, Refused, Report, Reporter};
+pub use store::{Store, StoreTx};
 
 use cpq_runtime::wake::{self, Wake};
 use cpq_state_stores::{Db, hints::Hints};
 use std::{
-    sync::{Arc, Mutex, PoisonError, atomic::AtomicBool},
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 /// Rows given to the producer and not yet marked, at most.
@@ -52,6 +57,10 @@ pub struct RelaySettings {
     pub full_sweep: Duration,
     /// librdkafka's own queue, in messages.
     pub producer_queue: usize,
+    /// See [`MAX_CLAIM_ROWS`].
+    pub claim_rows: usize,
+    /// See [`MAX_IN_HAND_ROWS`].
+    pub in_hand_rows: usize,
 }
 
 impl Default for RelaySettings {
@@ -61,6 +70,8 @@ impl Default for RelaySettings {
             sweep: Duration::from_millis(200),
             full_sweep: Duration::from_secs(30),
             producer_queue: 2 * MAX_IN_HAND_ROWS,
+            claim_rows: MAX_CLAIM_ROWS,
+            in_hand_rows: MAX_IN_HAND_ROWS,
         }
     }
 }
@@ -96,14 +107,33 @@ impl Relay {
     pub async fn run(self, wake: &Wake, hints: &Hints, shutdown: CancellationToken) {
         let woken = wake.handle(wake::OUTBOX);
         hints.wake_on_outbox(&woken);
+        let Self { db, kafka_brokers, owner, settings, status } = self;
+        let log = producer::Kafka { brokers: kafka_brokers };
+        Host { store: store::Postgres::new(db), log, owner, settings, status }.run(woken, shutdown).await;
+    }
+}
+
+/// A relay and what it runs on.
+pub struct Host<S, L> {
+    pub store: S,
+    pub log: L,
+    /// As in [`Relay`].
+    pub owner: String,
+    pub settings: RelaySettings,
+    pub status: RelayStatus,
+}
+
+impl<S: Store, L: Log> Host<S, L> {
+    /// As [`Relay::run`]; looks at the outbox whenever it is `woken`.
+    pub async fn run(self, woken: Arc<Notify>, shutdown: CancellationToken) {
         let (view, leases) = watch::channel(keeper::View::default());
         let (drained, releases) = mpsc::unbounded_channel();
-        let (stop, rescan) = (CancellationToken::new(), Arc::new(AtomicBool::new(false)));
+        let stop = CancellationToken::new();
         let keeper = tokio::spawn(keeper::Keeper::new(&self, view).run(releases, stop.clone()));
-        let measuring = tokio::spawn(measure::run(self.db.clone(), rescan.clone(), woken.clone(), stop.clone()));
+        let measuring = tokio::spawn(measure::run(self.store.clone(), stop.clone()));
         // Whatever ends this future ends its tasks; only a pump that ended well lets the keeper give back.
         let _tasks = stop.clone().drop_guard();
-        pump::Pump::new(self, leases, drained.clone(), woken, rescan).run(shutdown).await;
+        pump::Pump::new(self, leases, drained.clone(), woken).run(shutdown).await;
         stop.cancel();
         for task in [keeper, measuring] {
             if let Err(error) = task.await {

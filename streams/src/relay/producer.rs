@@ -1,5 +1,5 @@
 //! The producer: idempotent, never out of order, never giving a message up by itself. What became of each
-//! message is reported back by its row id.
+//! message is reported back by its row id. Kafka's in production, one in memory in simulations.
 
 use super::{MAX_MESSAGE_BYTES, RelaySettings};
 use cpq_state_stores::outbox::Pending;
@@ -10,9 +10,12 @@ use rdkafka::{
     message::{DeliveryResult, Header, OwnedHeaders},
     producer::{BaseRecord, ProducerContext, ThreadedProducer},
 };
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    future::Future,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 use tokio::sync::mpsc;
 use tracing::{debug, error, warn};
@@ -24,6 +27,56 @@ pub struct Report {
     pub generation: u64,
     pub id: i64,
     pub failed: Option<RDKafkaErrorCode>,
+}
+
+/// Where producers report to.
+#[derive(Clone)]
+pub struct Reporter {
+    reports: mpsc::UnboundedSender<Report>,
+    failed: Arc<AtomicBool>,
+}
+
+impl Reporter {
+    pub fn report(&self, report: Report) {
+        if self.reports.send(report).is_err() {
+            debug!("nobody waits for this report any more");
+        }
+        if report.failed.is_some() {
+            self.failed.store(true, Ordering::Release);
+        }
+    }
+}
+
+/// Takes what producers report.
+pub struct Reports {
+    reports: mpsc::UnboundedReceiver<Report>,
+    failed: Arc<AtomicBool>,
+}
+
+impl Reports {
+    pub fn new() -> (Reporter, Self) {
+        let (sender, reports) = mpsc::unbounded_channel();
+        let failed = Arc::new(AtomicBool::new(false));
+        (Reporter { reports: sender, failed: failed.clone() }, Self { reports, failed })
+    }
+
+    /// Whether a message has failed of which [`Reports::take`] has not told.
+    pub fn has_failure(&self) -> bool {
+        self.failed.load(Ordering::Acquire)
+    }
+
+    /// Adds all that has come.
+    pub fn take(&mut self, to: &mut Vec<Report>) {
+        self.failed.store(false, Ordering::Release);
+        while let Ok(report) = self.reports.try_recv() {
+            to.push(report);
+        }
+    }
+
+    /// Waits until something comes, and adds up to `limit` of it.
+    pub async fn wait(&mut self, to: &mut Vec<Report>, limit: usize) {
+        self.reports.recv_many(to, limit).await;
+    }
 }
 
 /// Why a message was not taken.
@@ -54,19 +107,63 @@ pub fn meaning(code: RDKafkaErrorCode) -> Refused {
     }
 }
 
-/// A producer, and whether it has failed for good.
-pub struct Producer {
-    inner: ThreadedProducer<Reports>,
+/// What the relay writes to.
+pub trait Log: Send + Sync + 'static {
+    type Producer: Producer;
+    /// A new producer, which reports to `reporter`.
+    fn producer(
+        &self,
+        owner: &str,
+        settings: &RelaySettings,
+        generation: u64,
+        reporter: Reporter,
+    ) -> Result<Self::Producer, KafkaError>;
+}
+
+/// See the module.
+pub trait Producer: Send + Sync + 'static {
+    /// Whether it has failed for good.
+    fn is_fatal(&self) -> bool;
+    /// Queues the row. The report comes later.
+    fn send(&self, row: &Pending) -> Result<(), Refused>;
+    /// Throws away what is queued; what is on the way may still arrive.
+    fn end(self) -> impl Future<Output = ()> + Send;
+}
+
+/// Kafka.
+pub struct Kafka {
+    pub brokers: String,
+}
+
+impl Log for Kafka {
+    type Producer = KafkaProducer;
+    fn producer(
+        &self,
+        owner: &str,
+        settings: &RelaySettings,
+        generation: u64,
+        reporter: Reporter,
+    ) -> Result<KafkaProducer, KafkaError> {
+        let fatal = Arc::new(AtomicBool::new(false));
+        let context = Context { generation, reporter, fatal: fatal.clone() };
+        let config = configuration(&self.brokers, owner, settings);
+        Ok(KafkaProducer { inner: ThreadedProducer::from_config_and_context(&config, context)?, fatal })
+    }
+}
+
+/// librdkafka's producer.
+pub struct KafkaProducer {
+    inner: ThreadedProducer<Context>,
     fatal: Arc<AtomicBool>,
 }
 
-struct Reports {
+struct Context {
     generation: u64,
-    reports: mpsc::UnboundedSender<Report>,
+    reporter: Reporter,
     fatal: Arc<AtomicBool>,
 }
 
-impl ClientContext for Reports {
+impl ClientContext for Context {
     fn error(&self, error: KafkaError, reason: &str) {
         if error.rdkafka_error_code() == Some(RDKafkaErrorCode::Fatal) {
             error!(%error, reason, "the producer has failed for good; a new one takes over");
@@ -77,7 +174,7 @@ impl ClientContext for Reports {
     }
 }
 
-impl ProducerContext for Reports {
+impl ProducerContext for Context {
     /// The row's id; 64 bits on every machine this runs on.
     type DeliveryOpaque = usize;
 
@@ -86,33 +183,16 @@ impl ProducerContext for Reports {
             Some(code) => code,
             None => RDKafkaErrorCode::Unknown,
         });
-        let report = Report { generation: self.generation, id: id as i64, failed };
-        if self.reports.send(report).is_err() {
-            debug!("nobody waits for this report any more");
-        }
+        self.reporter.report(Report { generation: self.generation, id: id as i64, failed });
     }
 }
 
-impl Producer {
-    pub fn new(
-        brokers: &str,
-        owner: &str,
-        settings: &RelaySettings,
-        generation: u64,
-        reports: mpsc::UnboundedSender<Report>,
-    ) -> Result<Self, KafkaError> {
-        let fatal = Arc::new(AtomicBool::new(false));
-        let context = Reports { generation, reports, fatal: fatal.clone() };
-        let inner = ThreadedProducer::from_config_and_context(&configuration(brokers, owner, settings), context)?;
-        Ok(Self { inner, fatal })
-    }
-
-    pub fn is_fatal(&self) -> bool {
+impl Producer for KafkaProducer {
+    fn is_fatal(&self) -> bool {
         self.fatal.load(Ordering::Acquire)
     }
 
-    /// Queues the row. The report comes later.
-    pub fn send(&self, row: &Pending) -> Result<(), Refused> {
+    fn send(&self, row: &Pending) -> Result<(), Refused> {
         let headers = row.headers.iter().fold(OwnedHeaders::new_with_capacity(row.headers.len()), |headers, (k, v)| {
             headers.insert(Header { key: k, value: Some(v) })
         });
@@ -124,6 +204,13 @@ impl Producer {
             Some(code) => meaning(code),
             None => Refused::Message(error.to_string()),
         })
+    }
+
+    async fn end(self) {
+        // Waits for its thread.
+        if let Err(error) = tokio::task::spawn_blocking(move || drop(self)).await {
+            error!(%error, "a producer could not be ended");
+        }
     }
 }
 

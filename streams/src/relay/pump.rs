@@ -3,23 +3,21 @@
 
 use super::cursor::Cursor;
 use super::keeper::View;
-use super::producer::{Producer, Refused, Report, meaning};
-use super::{DRAIN_LIMIT, MAX_CLAIM_BYTES, MAX_CLAIM_ROWS, MAX_IN_HAND_BYTES, MAX_IN_HAND_ROWS, MAX_MARK_ROWS, Relay};
+use super::producer::{Log, Producer, Refused, Report, Reporter, Reports, meaning};
+use super::{DRAIN_LIMIT, Host, MAX_CLAIM_BYTES, MAX_IN_HAND_BYTES, MAX_MARK_ROWS, Store, StoreTx};
 use cpq_runtime::backoff::Backoff;
-use cpq_state_stores::lease::{self, HeldShard};
-use cpq_state_stores::outbox::{self, Claim, Pending, RELAY};
-use cpq_state_stores::{StoreError, SystemDb, parked};
+use cpq_state_stores::StoreError;
+use cpq_state_stores::lease::HeldShard;
+use cpq_state_stores::outbox::{Claim, Claimed, Pending};
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, HashSet},
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::{Duration, Instant},
+    sync::Arc,
+    time::Duration,
 };
 use tokio::{
     sync::{Notify, mpsc, watch},
     task::JoinHandle,
+    time::Instant,
 };
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
@@ -38,8 +36,6 @@ const PRODUCER_END: Duration = Duration::from_secs(5);
 const MARK_AT_ONCE: usize = 500;
 /// … and fewer when the oldest has waited so long: rows that trickle do not cost a statement each.
 const MARK_DELAY: Duration = Duration::from_millis(20);
-/// One for claims, one for marks.
-const CONNECTIONS: u32 = 2;
 /// A full sweep takes at most this part of the time between two.
 const SWEEP_SHARE: u32 = 100;
 
@@ -70,72 +66,81 @@ struct Sent {
 type Marking = JoinHandle<(Vec<i64>, Result<u64, StoreError>)>;
 
 /// See the module.
-pub struct Pump {
-    relay: Relay,
-    db: SystemDb,
+pub struct Pump<S, L: Log> {
+    relay: Host<S, L>,
     leases: watch::Receiver<View>,
+    /// What was last followed.
+    view: View,
     drained: mpsc::UnboundedSender<Vec<HeldShard>>,
     woken: Arc<Notify>,
+    /// Shards that are held and worked for.
     mine: BTreeSet<HeldShard>,
+    /// Those of them that are to stay.
+    claimable: BTreeSet<HeldShard>,
     cursor: Cursor,
+    /// The parked keys by which the cursor passed rows over, as the last claim named them; `None`: others.
+    parked: Option<String>,
     /// Whether the outbox may hold rows that no claim has seen.
     unseen: bool,
     in_hand: BTreeMap<i64, InHand>,
     bytes_in_hand: usize,
-    producer: Option<Producer>,
+    producer: Option<L::Producer>,
     generation: u64,
-    report_to: mpsc::UnboundedSender<Report>,
-    reports: mpsc::UnboundedReceiver<Report>,
+    reporter: Reporter,
+    reports: Reports,
     heard: Vec<Report>,
     acked: Vec<i64>,
     /// When `acked` is to be marked however little it is; without meaning while it is empty.
     mark_due: Instant,
+    /// Marks failed: none before this.
+    mark_after: Instant,
+    mark_backoff: Backoff,
     marking: Option<Marking>,
     /// Rows that failed in company; each is tried alone before its key is parked.
     suspects: HashSet<i64>,
     blocked: HashMap<String, Blocked>,
     next_sweep: Instant,
     next_full_sweep: Instant,
-    /// Set when rows below the cursor may have become due: a parked key was resolved.
-    rescan: Arc<AtomicBool>,
     backoff: Backoff,
 }
 
-impl Pump {
+impl<S: Store, L: Log> Pump<S, L> {
     pub fn new(
-        relay: Relay,
+        relay: Host<S, L>,
         leases: watch::Receiver<View>,
         drained: mpsc::UnboundedSender<Vec<HeldShard>>,
         woken: Arc<Notify>,
-        rescan: Arc<AtomicBool>,
     ) -> Self {
-        let (report_to, reports) = mpsc::unbounded_channel();
+        let (reporter, reports) = Reports::new();
         let now = Instant::now();
         let (next_sweep, next_full_sweep) = (now + relay.settings.sweep, now + relay.settings.full_sweep);
         Self {
-            db: relay.db.system(CONNECTIONS),
             relay,
             leases,
+            view: View::default(),
             drained,
             woken,
             mine: BTreeSet::new(),
+            claimable: BTreeSet::new(),
+            parked: None,
             cursor: Cursor::default(),
             unseen: true,
             in_hand: BTreeMap::new(),
             bytes_in_hand: 0,
             producer: None,
             generation: 0,
-            report_to,
+            reporter,
             reports,
             heard: Vec::new(),
             acked: Vec::new(),
             mark_due: now,
+            mark_after: now,
+            mark_backoff: Backoff::default(),
             marking: None,
             suspects: HashSet::new(),
             blocked: HashMap::new(),
             next_sweep,
             next_full_sweep,
-            rescan,
             backoff: Backoff::default(),
         }
     }
@@ -154,6 +159,7 @@ impl Pump {
                     warn!(%error, "the outbox cannot be read now");
                     self.relay.status.set(Err(error.to_string()));
                     tokio::select! {
+                        biased;
                         () = shutdown.cancelled() => {}
                         () = tokio::time::sleep(self.backoff.pause()) => {}
                     }
@@ -166,26 +172,28 @@ impl Pump {
     /// Takes up what is newly held, lets go what is lost, and hands over what is too much once it is empty.
     async fn follow_leases(&mut self) {
         let view = self.leases.borrow_and_update().clone();
+        let renewed = view != self.view;
+        if !renewed && self.mine.len() == self.claimable.len() {
+            return;
+        }
+        self.view = view.clone();
         if self.mine.iter().any(|held| !view.held.contains(held)) {
             self.begin_again("a lease was lost").await;
             self.mine.retain(|held| view.held.contains(held));
         }
-        let gained: Vec<HeldShard> = view
-            .held
-            .iter()
-            .filter(|held| !view.surplus.contains(held) && !self.mine.contains(held))
-            .copied()
-            .collect();
-        if !gained.is_empty() {
-            // What the former holder left behind may be anywhere.
+        let claimable: BTreeSet<HeldShard> = view.held.difference(&view.surplus).copied().collect();
+        if !claimable.is_subset(&self.claimable) {
+            // What the former holder left behind, or the cursor passed over meanwhile, may be anywhere.
             self.look_again();
-            self.mine.extend(gained);
         }
+        self.mine.extend(&claimable);
+        self.claimable = claimable;
         let busy: HashSet<i16> = self.in_hand.values().map(|row| row.shard).collect();
         let empty: Vec<HeldShard> = view
             .surplus
             .iter()
-            .filter(|held| self.mine.contains(held) && !busy.contains(&held.shard))
+            // With a new view also those that were handed over: the keeper may have failed to give them back.
+            .filter(|held| (renewed || self.mine.contains(held)) && !busy.contains(&held.shard))
             .copied()
             .collect();
         if !empty.is_empty() {
@@ -201,9 +209,7 @@ impl Pump {
     }
 
     async fn take_reports(&mut self) {
-        while let Ok(report) = self.reports.try_recv() {
-            self.heard.push(report);
-        }
+        self.reports.take(&mut self.heard);
         let mut begin_again = self.producer.as_ref().is_some_and(Producer::is_fatal).then(|| "fatal error".to_owned());
         let mut failed_topics = HashSet::new();
         for Report { generation, id, failed } in std::mem::take(&mut self.heard) {
@@ -214,6 +220,8 @@ impl Pump {
                 self.suspects.remove(&id);
                 if !self.blocked.is_empty()
                     && let Some(row) = self.in_hand.get(&id)
+                    // One that is not on trial has rows that the cursor passed over.
+                    && !self.is_blocked(&row.topic)
                 {
                     self.blocked.remove(&row.topic);
                 }
@@ -243,7 +251,7 @@ impl Pump {
                 Refused::Full => {}
             }
         }
-        if self.in_hand.values().any(|row| failed_topics.contains(&row.topic)) {
+        if !failed_topics.is_empty() && self.in_hand.values().any(|row| failed_topics.contains(&row.topic)) {
             // Some of the topic's messages failed, and others may still get through: they must not overtake.
             begin_again.get_or_insert_with(|| "a topic failed for some messages".to_owned());
         }
@@ -279,9 +287,8 @@ impl Pump {
         self.look_again();
         self.generation += 1;
         if let Some(producer) = self.producer.take() {
-            // Purges its queue; what is on the way may still arrive, as a repeat.
-            let ended = tokio::task::spawn_blocking(move || drop(producer));
-            if tokio::time::timeout(PRODUCER_END, ended).await.is_err() {
+            // What is on the way may still arrive, as a repeat.
+            if tokio::time::timeout(PRODUCER_END, producer.end()).await.is_err() {
                 warn!("the former producer has not ended yet");
             }
         }
@@ -292,15 +299,16 @@ impl Pump {
         if let Some(marking) = self.marking.take_if(|marking| marking.is_finished()) {
             self.marked(marking.await.ok());
         }
-        let due = self.acked.len() >= MARK_AT_ONCE || Instant::now() >= self.mark_due;
-        if self.marking.is_some() || self.acked.is_empty() || !due {
+        let now = Instant::now();
+        let due = self.acked.len() >= MARK_AT_ONCE || now >= self.mark_due;
+        if self.marking.is_some() || self.acked.is_empty() || !due || now < self.mark_after {
             return;
         }
         let ids: Vec<i64> = self.acked.drain(..self.acked.len().min(MAX_MARK_ROWS)).collect();
         let held: Vec<HeldShard> = self.mine.iter().copied().collect();
-        let (db, owner) = (self.db.clone(), self.relay.owner.clone());
+        let (store, owner) = (self.relay.store.clone(), self.relay.owner.clone());
         self.marking = Some(tokio::spawn(async move {
-            let result = outbox::mark(&db, &owner, &held, &ids).await;
+            let result = store.mark(&owner, &held, &ids).await;
             (ids, result)
         }));
     }
@@ -315,10 +323,12 @@ impl Pump {
                 for id in ids {
                     self.let_go(id);
                 }
+                self.mark_backoff.reset();
             }
             Some((ids, Err(error))) => {
                 warn!(%error, rows = ids.len(), "sent rows cannot be marked now");
                 self.acked.extend(ids);
+                self.mark_after = Instant::now() + self.mark_backoff.pause();
             }
             None => error!("marking ended without a result; the rows are sent again"),
         }
@@ -326,10 +336,14 @@ impl Pump {
 
     /// Claims what fits and gives it to the producer; returns how many rows it got.
     async fn claim_and_send(&mut self) -> Result<usize, StoreError> {
-        let surplus = self.leases.borrow().surplus.clone();
-        let shards: Vec<i16> = self.mine.difference(&surplus).map(|held| held.shard).collect();
-        let room = MAX_IN_HAND_ROWS.saturating_sub(self.in_hand.len()).min(MAX_CLAIM_ROWS);
+        let shards: Vec<i16> = self.claimable.iter().map(|held| held.shard).collect();
+        let room =
+            self.relay.settings.in_hand_rows.saturating_sub(self.in_hand.len()).min(self.relay.settings.claim_rows);
         if shards.is_empty() || room == 0 || self.bytes_in_hand >= MAX_IN_HAND_BYTES || !self.lease_is_valid() {
+            return Ok(0);
+        }
+        if self.suspects.iter().any(|id| self.in_hand.contains_key(id)) {
+            // It is being tried alone.
             return Ok(0);
         }
         let started = Instant::now();
@@ -337,22 +351,17 @@ impl Pump {
         if !self.unseen && !full_sweep {
             return Ok(0);
         }
-        if full_sweep || self.rescan.swap(false, Ordering::Relaxed) {
+        if full_sweep {
             self.cursor.rewind();
         }
-        let in_hand: Vec<i64> = self.in_hand.range(self.cursor.low_water() + 1..).map(|(id, _)| *id).collect();
-        let without_topics: Vec<String> = self.blocked.keys().filter(|topic| self.is_blocked(topic)).cloned().collect();
-        let claim = Claim {
-            shards: &shards,
-            low_water: self.cursor.low_water(),
-            recent: self.cursor.recent(),
-            holders: self.cursor.holders(),
-            in_hand: &in_hand,
-            without_topics: &without_topics,
-            max_rows: room as i64,
-            max_bytes: MAX_CLAIM_BYTES as i64,
-        };
-        let (snapshot, rows) = outbox::claim(&self.db, &claim).await?;
+        let mut claimed = self.claim(&shards, room).await?;
+        if self.parked.as_ref() != Some(&claimed.parked) && !self.cursor.is_at_start() {
+            // A key was let go: its rows may lie below the cursor, and what was claimed must not overtake them.
+            self.cursor.rewind();
+            claimed = self.claim(&shards, room).await?;
+        }
+        let Claimed { snapshot, parked, rows } = claimed;
+        self.parked = Some(parked);
         let answered = Instant::now();
         // What is committed from here on is hinted, or found by the sweep.
         self.unseen = false;
@@ -376,6 +385,22 @@ impl Pump {
         Ok(sent.rows)
     }
 
+    async fn claim(&self, shards: &[i16], room: usize) -> Result<Claimed, StoreError> {
+        let in_hand: Vec<i64> = self.in_hand.range(self.cursor.low_water() + 1..).map(|(id, _)| *id).collect();
+        let without_topics: Vec<String> = self.blocked.keys().filter(|topic| self.is_blocked(topic)).cloned().collect();
+        let claim = Claim {
+            shards,
+            low_water: self.cursor.low_water(),
+            recent: self.cursor.recent(),
+            holders: self.cursor.holders(),
+            in_hand: &in_hand,
+            without_topics: &without_topics,
+            max_rows: room as i64,
+            max_bytes: MAX_CLAIM_BYTES as i64,
+        };
+        self.relay.store.claim(&claim).await
+    }
+
     /// Gives rows to the producer, in order.
     async fn send(&mut self, rows: Vec<Pending>) -> Sent {
         let mut sent = 0;
@@ -383,8 +408,8 @@ impl Pump {
         let mut parked = HashSet::new();
         for row in rows {
             let (id, alone) = (row.id, self.suspects.contains(&row.id));
-            if alone && !self.in_hand.is_empty() {
-                // First everything else.
+            // A suspect goes after everything else; and what has failed must not be overtaken.
+            if alone && !self.in_hand.is_empty() || self.reports.has_failure() {
                 return Sent { rows: sent, stopped_after: Some(dealt_with) };
             }
             let key = (row.topic, row.message_key);
@@ -430,10 +455,10 @@ impl Pump {
         }
     }
 
-    fn producer(&mut self) -> Result<&Producer, Refused> {
+    fn producer(&mut self) -> Result<&L::Producer, Refused> {
         if self.producer.is_none() {
-            let Relay { kafka_brokers, owner, settings, .. } = &self.relay;
-            let made = Producer::new(kafka_brokers, owner, settings, self.generation, self.report_to.clone());
+            let Host { log, owner, settings, .. } = &self.relay;
+            let made = log.producer(owner, settings, self.generation, self.reporter.clone());
             self.producer = Some(made.map_err(|error| Refused::Fatal(error.to_string()))?);
         }
         self.producer.as_ref().ok_or_else(|| Refused::Fatal("no producer".to_owned()))
@@ -483,12 +508,14 @@ impl Pump {
     /// is found pending again and fails again.
     async fn park(&mut self, tenant: &str, shard: i16, topic: &str, key: &str, cause: &str) {
         let Some(held) = self.mine.iter().find(|held| held.shard == shard).copied() else { return };
+        // The claim under way passes its rows over, and somebody may let it go before the next.
+        (self.parked, self.unseen) = (None, true);
         let attempt = async {
-            let mut tx = self.relay.db.begin_system().await?;
-            if !lease::holds(&mut tx, &self.relay.owner, held).await? {
+            let mut tx = self.relay.store.begin_system().await?;
+            if !tx.holds(&self.relay.owner, held).await? {
                 return Err(StoreError::Fenced(format!("shard {shard}")));
             }
-            parked::park_key(&mut tx, RELAY, topic, key, Some(tenant), cause).await?;
+            tx.park_key(topic, key, tenant, cause).await?;
             tx.commit().await
         };
         match attempt.await {
@@ -504,14 +531,15 @@ impl Pump {
             }
             Err(error) => {
                 warn!(%error, topic, business_key = key, "a key cannot be parked now");
-                self.look_again();
             }
         }
     }
 
     /// Until something happens: a hint, a report, a mark, a lease; or the sweep is due.
     async fn wait(&mut self, shutdown: &CancellationToken) {
-        let Self { relay, leases, woken, reports, heard, acked, mark_due, marking, unseen, next_sweep, .. } = self;
+        let Self {
+            relay, leases, woken, reports, heard, acked, mark_due, mark_after, marking, unseen, next_sweep, ..
+        } = self;
         let mark_waits = marking.is_none() && !acked.is_empty();
         let marked = async {
             match marking.as_mut() {
@@ -520,6 +548,7 @@ impl Pump {
             }
         };
         let marked = tokio::select! {
+            biased;
             marked = marked => Some(marked),
             () = shutdown.cancelled() => None,
             () = woken.notified() => {
@@ -527,9 +556,9 @@ impl Pump {
                 None
             }
             _ = leases.changed() => None,
-            _ = reports.recv_many(heard, REPORTS_AT_ONCE) => None,
-            () = tokio::time::sleep_until((*mark_due).into()), if mark_waits => None,
-            () = tokio::time::sleep_until((*next_sweep).into()) => {
+            () = reports.wait(heard, REPORTS_AT_ONCE) => None,
+            () = tokio::time::sleep_until((*mark_due).max(*mark_after)), if mark_waits => None,
+            () = tokio::time::sleep_until(*next_sweep) => {
                 *next_sweep = Instant::now() + relay.settings.sweep;
                 *unseen = true;
                 None
@@ -552,8 +581,7 @@ impl Pump {
         }
         info!(unsure = self.in_hand.len(), "relay has stopped");
         if let Some(producer) = self.producer.take() {
-            let ended = tokio::task::spawn_blocking(move || drop(producer));
-            let _ = tokio::time::timeout(PRODUCER_END, ended).await;
+            let _ = tokio::time::timeout(PRODUCER_END, producer.end()).await;
         }
     }
 }
