@@ -136,6 +136,9 @@ impl Db {
     ) -> Result<Self, StoreError> {
         let options = options.application_name(application).options([
             ("search_path", "cpq"),
+            // Services find rows by key. A planner that knows nothing yet of a table that fills would read all of it.
+            ("enable_seqscan", "off"),
+            ("jit", "off"),
             ("lock_timeout", LOCK_TIMEOUT),
             ("statement_timeout", STATEMENT_TIMEOUT),
             ("idle_in_transaction_session_timeout", IDLE_IN_TRANSACTION_TIMEOUT),
@@ -191,9 +194,9 @@ impl Db {
         self.begin_with("begin; set local role cpq_system").await
     }
 
-    /// As [`Db::begin_system`], but PostgreSQL refuses every change in it.
+    /// As [`Db::begin_system`], for work that may read whole tables; PostgreSQL refuses every change in it.
     pub async fn begin_reading(&self) -> Result<Tx, StoreError> {
-        self.begin_with("begin read only; set local role cpq_system").await
+        self.begin_with("begin read only; set local role cpq_system; set local enable_seqscan = on").await
     }
 
     /// A connection that the server ended while it rested shows it only now. Nothing has been done yet: the next one
