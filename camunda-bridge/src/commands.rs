@@ -32,7 +32,7 @@ impl Processor for WorkflowCommands {
         !matches!(record, Record::Command(.., Command::Workflow(WorkflowCommand::RenderArtifact(_))))
     }
 
-    async fn apply(&self, tx: &mut Tx, batch: &[Delivery], after: &mut AfterCommit) -> Result<(), StepError> {
+    async fn apply(&self, tx: &mut Tx, batch: &[&Delivery], after: &mut AfterCommit) -> Result<(), StepError> {
         for delivery in batch {
             let Record::Command(meta, _, _, Command::Workflow(command)) = &delivery.record else {
                 let cause = "not a workflow command".to_owned();

@@ -55,8 +55,8 @@ pub trait Processor<T: Send + 'static = Tx>: Send + Sync + 'static {
     fn can_be_redone(&self) -> bool {
         false
     }
-    /// Applies records of one partition, in order, in `tx`. The runtime has claimed the position, taken out
-    /// parked keys, and set the transaction's tenants to those of the batch; it writes the position and
-    /// commits. Must be free of effects outside `tx`: it is run again after a failure.
-    async fn apply(&self, tx: &mut T, batch: &[Delivery], after: &mut AfterCommit) -> Result<(), StepError>;
+    /// Applies records in `tx`: of one partition or of several, those of each in order. The runtime has claimed the
+    /// positions, taken out parked keys, and set the transaction's tenants to those of the batch; it commits.
+    /// Must be free of effects outside `tx`: it is run again after a failure.
+    async fn apply(&self, tx: &mut T, batch: &[&Delivery], after: &mut AfterCommit) -> Result<(), StepError>;
 }

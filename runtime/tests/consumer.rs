@@ -44,7 +44,7 @@ impl Processor for Effects {
     fn can_be_redone(&self) -> bool {
         self.redoable
     }
-    async fn apply(&self, tx: &mut Tx, batch: &[Delivery], after: &mut AfterCommit) -> Result<(), StepError> {
+    async fn apply(&self, tx: &mut Tx, batch: &[&Delivery], after: &mut AfterCommit) -> Result<(), StepError> {
         let mut rows = Vec::new();
         for delivery in batch {
             let Record::State { value, .. } = &delivery.record else { unreachable!("the decoder makes states") };
@@ -237,7 +237,7 @@ impl Processor for Stalling {
     fn topics(&self) -> &'static [&'static str] {
         self.effects.topics()
     }
-    async fn apply(&self, tx: &mut Tx, batch: &[Delivery], after: &mut AfterCommit) -> Result<(), StepError> {
+    async fn apply(&self, tx: &mut Tx, batch: &[&Delivery], after: &mut AfterCommit) -> Result<(), StepError> {
         self.effects.apply(tx, batch, after).await
     }
 }

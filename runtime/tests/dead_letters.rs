@@ -54,7 +54,7 @@ impl Processor for Effects {
     fn topics(&self) -> &'static [&'static str] {
         self.topics
     }
-    async fn apply(&self, tx: &mut Tx, batch: &[Delivery], after: &mut AfterCommit) -> Result<(), StepError> {
+    async fn apply(&self, tx: &mut Tx, batch: &[&Delivery], after: &mut AfterCommit) -> Result<(), StepError> {
         let mut rows = Vec::new();
         for delivery in batch {
             tokio::time::sleep(self.pace).await;

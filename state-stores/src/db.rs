@@ -136,8 +136,10 @@ impl Db {
     ) -> Result<Self, StoreError> {
         let options = options.application_name(application).options([
             ("search_path", "cpq"),
-            // Services find rows by key. A planner that knows nothing yet of a table that fills would read all of it.
+            // Services find rows by key. A planner that knows nothing yet of a table that fills would read all of it;
+            // and to plan a statement anew each time takes longer than many a statement.
             ("enable_seqscan", "off"),
+            ("plan_cache_mode", "force_generic_plan"),
             ("jit", "off"),
             ("lock_timeout", LOCK_TIMEOUT),
             ("statement_timeout", STATEMENT_TIMEOUT),
@@ -146,11 +148,9 @@ impl Db {
         Ok(Self { pool: pool(options, max_connections) })
     }
 
-    /// Sessions of their own over all tenants, for single statements, each planned for what it is given: a plan for
-    /// any list of ids would compare each row with each id.
+    /// Sessions of their own over all tenants, for single statements.
     pub fn system(&self, max_connections: u32) -> SystemDb {
-        let options = PgConnectOptions::clone(&self.pool.connect_options())
-            .options([("role", "cpq_system"), ("plan_cache_mode", "force_custom_plan")]);
+        let options = PgConnectOptions::clone(&self.pool.connect_options()).options([("role", "cpq_system")]);
         SystemDb { pool: pool(options, max_connections) }
     }
 
@@ -196,7 +196,7 @@ impl Db {
 
     /// As [`Db::begin_system`], for work that may read whole tables; PostgreSQL refuses every change in it.
     pub async fn begin_reading(&self) -> Result<Tx, StoreError> {
-        self.begin_with("begin read only; set local role cpq_system; set local enable_seqscan = on").await
+        self.begin_with("begin read only; set local role cpq_system; set local enable_seqscan = on; set local plan_cache_mode = auto").await
     }
 
     /// A connection that the server ended while it rested shows it only now. Nothing has been done yet: the next one

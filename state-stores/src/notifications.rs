@@ -56,10 +56,10 @@ pub async fn insert(tx: &mut Tx, rows: &[NewNotification]) -> Result<(), StoreEr
 /// crash in mid-send repeats and does not lose.
 pub async fn claim(tx: &mut Tx, lease_seconds: f64, limit: i64) -> Result<Vec<Notification>, StoreError> {
     let rows = sqlx::query(
-        "update cpq.notification set attempts = attempts + 1, due_at = clock_timestamp() + make_interval(secs => $1) \
-         where (tenant_id, notification_id) in (select tenant_id, notification_id from cpq.notification \
-           where status = 'PENDING' and due_at <= clock_timestamp() order by created_at limit $2 for update skip locked) \
-         returning tenant_id, notification_id, kind, recipient, subject, body, aggregate_id, correlation_id, attempts",
+        "with due as materialized (select ctid from cpq.notification \
+           where status = 'PENDING' and due_at <= statement_timestamp() order by due_at limit $2 for update skip locked) \
+         update cpq.notification n set attempts = attempts + 1, due_at = clock_timestamp() + make_interval(secs => $1) \
+         from due where n.ctid = due.ctid returning tenant_id, notification_id, kind, recipient, subject, body, aggregate_id, correlation_id, attempts",
     )
     .bind(lease_seconds)
     .bind(limit)

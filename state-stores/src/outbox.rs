@@ -180,7 +180,7 @@ pub async fn claim(db: &SystemDb, claim: &Claim<'_>) -> Result<Claimed, StoreErr
          from snapshot s left join ( \
            select *, sum(octet_length(value)) over (order by id) - octet_length(value) as bytes_before from ( \
              select o.id, o.shard, o.tenant_id, o.topic, o.message_key, o.headers, o.value from cpq.outbox_event o \
-             where o.id > (select id from floor) and o.shard = any($4) and o.id <> all($5) \
+             where o.id > (select id from floor) and o.shard = any($4) and o.id not in (select unnest($5)) \
                and o.topic <> all($8) and not exists (select from cpq.parked_key p \
                  where p.consumer = 'relay' and p.topic = o.topic and p.message_key = o.message_key) \
              order by o.id limit $6) pending \
@@ -226,10 +226,10 @@ pub async fn claim(db: &SystemDb, claim: &Claim<'_>) -> Result<Claimed, StoreErr
 /// the server only means a repeat.
 pub async fn mark(db: &SystemDb, owner: &str, held: &[HeldShard], ids: &[i64]) -> Result<u64, StoreError> {
     let result = sqlx::query(
-        "with relaxed as materialized (select set_config('synchronous_commit', 'off', true)) \
-         delete from cpq.outbox_event where (select true from relaxed) and id = any($1) and shard in ( \
-           select l.shard from cpq.relay_lease l \
-           join unnest($2::smallint[], $3::bigint[]) as mine(shard, epoch) using (shard, epoch) where l.owner = $4)",
+        "with relaxed as materialized (select set_config('synchronous_commit', 'off', true)), \
+         held as materialized (select array_agg(l.shard) as shards from relaxed, cpq.relay_lease l \
+           join unnest($2::smallint[], $3::bigint[]) as mine(shard, epoch) using (shard, epoch) where l.owner = $4) \
+         delete from cpq.outbox_event where id = any($1) and shard = any((select shards from held)::smallint[])",
     )
     .bind(ids)
     .bind(held.iter().map(|h| h.shard).collect::<Vec<_>>())

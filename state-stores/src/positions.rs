@@ -67,6 +67,18 @@ pub async fn take_over(
         .collect()
 }
 
+/// A batch of one partition that wants to move its position.
+#[derive(Clone, Debug)]
+pub struct Move<'a> {
+    pub fence: &'a Fence,
+    /// The position that the caller has seen committed.
+    pub known: i64,
+    pub first_offset: i64,
+    pub next_offset: i64,
+    /// Whose records are in it.
+    pub keys: Vec<&'a str>,
+}
+
 /// How a position stood when a batch wanted to move it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Advance {
@@ -76,38 +88,46 @@ pub enum Advance {
     AlreadyApplied,
 }
 
-/// Moves the position over a batch that begins at `first_offset` to `next_offset`, and tells which of these
-/// keys are parked. [`StoreError::Fenced`] where the epoch is no longer the caller's, or where the position stands
-/// before `known`, which the caller has seen committed: the server has lost commits, and what they did is to be done
-/// again.
-pub async fn advance(
-    tx: &mut Tx,
-    fence: &Fence,
-    known: i64,
-    first_offset: i64,
-    next_offset: i64,
-    keys: &[&str],
-) -> Result<Advance, StoreError> {
-    let row = sqlx::query(
-        "with moved as (update cpq.consumer_position set next_offset = $6, updated_at = clock_timestamp() \
-           where consumer = $1 and topic = $2 and partition = $3 and epoch = $4 and next_offset between $8 and $5 returning 1) \
-         select exists (select from moved), array(select message_key from cpq.parked_key \
-           where consumer = $1 and topic = $2 and message_key = any($7))",
+/// Moves the positions of one consumer over these batches, in one statement, and tells which of their keys are
+/// parked. [`StoreError::Fenced`] where an epoch is no longer the caller's, or where a position stands before the
+/// one known: the server has lost commits, and what they did is to be done again.
+pub async fn advance(tx: &mut Tx, moves: &[Move<'_>]) -> Result<Vec<Advance>, StoreError> {
+    let rows = sqlx::query(
+        "with asked as materialized (select * from unnest( \
+           $1::text[], $2::text[], $3::int[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[]) \
+           with ordinality as a(consumer, topic, partition, epoch, known, first_offset, next_offset, n)), \
+         moved as (update cpq.consumer_position p set next_offset = a.next_offset, updated_at = clock_timestamp() \
+           from asked a where p.consumer = a.consumer and p.topic = a.topic and p.partition = a.partition \
+             and p.epoch = a.epoch and p.next_offset between a.known and a.first_offset returning a.n) \
+         select exists (select from moved m where m.n = a.n), array(select message_key from cpq.parked_key k \
+           where k.consumer = a.consumer and k.topic = a.topic and k.message_key = any($8)) from asked a order by a.n",
     )
-    .bind(&fence.consumer)
-    .bind(&fence.topic)
-    .bind(fence.partition)
-    .bind(fence.epoch)
-    .bind(first_offset)
-    .bind(next_offset)
-    .bind(keys)
-    .bind(known)
-    .fetch_one(tx.connection())
+    .bind(moves.iter().map(|m| m.fence.consumer.as_str()).collect::<Vec<_>>())
+    .bind(moves.iter().map(|m| m.fence.topic.as_str()).collect::<Vec<_>>())
+    .bind(moves.iter().map(|m| m.fence.partition).collect::<Vec<_>>())
+    .bind(moves.iter().map(|m| m.fence.epoch).collect::<Vec<_>>())
+    .bind(moves.iter().map(|m| m.known).collect::<Vec<_>>())
+    .bind(moves.iter().map(|m| m.first_offset).collect::<Vec<_>>())
+    .bind(moves.iter().map(|m| m.next_offset).collect::<Vec<_>>())
+    .bind(moves.iter().flat_map(|m| m.keys.iter().copied()).collect::<Vec<_>>())
+    .fetch_all(tx.connection())
     .await?;
-    if row.try_get::<bool, _>(0)? {
-        return Ok(Advance::Moved { parked: row.try_get::<Vec<String>, _>(1)?.into_iter().collect() });
+    let mut advances = Vec::with_capacity(moves.len());
+    for (row, asked) in rows.iter().zip(moves) {
+        advances.push(if row.try_get::<bool, _>(0)? {
+            // Of all the batches' keys, those of this topic: a key has one partition.
+            let parked = row.try_get::<Vec<String>, _>(1)?.into_iter();
+            Advance::Moved { parked: parked.filter(|key| asked.keys.contains(&key.as_str())).collect() }
+        } else {
+            unmoved(tx, asked).await?
+        });
     }
-    let Fence { consumer, topic, partition, epoch } = fence;
+    Ok(advances)
+}
+
+/// Why a position was not moved.
+async fn unmoved(tx: &mut Tx, asked: &Move<'_>) -> Result<Advance, StoreError> {
+    let Move { fence: Fence { consumer, topic, partition, epoch }, known, first_offset, next_offset, .. } = asked;
     let row = sqlx::query(
         "select next_offset from cpq.consumer_position \
          where consumer = $1 and topic = $2 and partition = $3 and epoch = $4",
@@ -120,8 +140,8 @@ pub async fn advance(
     .await?;
     let stored = row.map(|row| row.try_get::<i64, _>(0)).transpose()?;
     match stored {
-        Some(stored) if stored >= next_offset => Ok(Advance::AlreadyApplied),
-        Some(stored) if stored < known => Err(StoreError::Fenced(format!(
+        Some(stored) if stored >= *next_offset => Ok(Advance::AlreadyApplied),
+        Some(stored) if stored < *known => Err(StoreError::Fenced(format!(
             "{topic}[{partition}] of {consumer}: its position has gone back from {known} to {stored}; the server has lost commits"
         ))),
         Some(stored) => Err(StoreError::Corrupt(format!(

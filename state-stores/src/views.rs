@@ -7,7 +7,7 @@ use crate::{StoreError, Tx};
 use cpq_domain::ids::TenantId;
 use serde::{Deserialize, Serialize};
 use sqlx::{Row, types::Json};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use time::OffsetDateTime;
 
 /// `quote_workspace_view`. Its `projection_version` fences all views of the quote.
@@ -163,10 +163,8 @@ pub struct Changes<'a> {
     pub tasks: Vec<&'a TaskRow>,
     pub timeline: Vec<&'a TimelineRow>,
     pub consumer: &'a str,
-    pub topic: &'a str,
-    pub partition: i32,
-    /// The time of the newest event.
-    pub as_of: OffsetDateTime,
+    /// The time of the newest event in each partition.
+    pub progress: BTreeMap<(&'a str, i32), OffsetDateTime>,
 }
 
 const SAVE: &str = "with workspace as ( \
@@ -194,7 +192,7 @@ const SAVE: &str = "with workspace as ( \
         $16::text[], $17::bigint[]) \
       as t (tenant_id, customer_account_id, aggregate_type, aggregate_id, aggregate_sequence, event_type, summary, \
         actor_id, occurred_at, projection_version) on conflict do nothing) \
-  insert into view_progress as p (consumer, topic, partition, as_of) values ($4, $5, $6, $7) \
+  insert into view_progress as p (consumer, topic, partition, as_of) select $4, r.* from unnest($5::text[], $6::int[], $7::timestamptz[]) r \
   on conflict (consumer, topic, partition) do update set as_of = greatest(p.as_of, excluded.as_of)";
 
 /// Writes the changes, in one statement. The timeline has a row for each event, and goes column by column: that costs
@@ -207,9 +205,9 @@ pub async fn save(tx: &mut Tx, changes: &Changes<'_>) -> Result<(), StoreError> 
         .bind(Json(&changes.operations))
         .bind(Json(&changes.tasks))
         .bind(changes.consumer)
-        .bind(changes.topic)
-        .bind(changes.partition)
-        .bind(changes.as_of)
+        .bind(changes.progress.keys().map(|(topic, _)| *topic).collect::<Vec<_>>())
+        .bind(changes.progress.keys().map(|(_, partition)| *partition).collect::<Vec<_>>())
+        .bind(changes.progress.values().copied().collect::<Vec<_>>())
         .bind(text(|row| &row.tenant_id))
         .bind(text(|row| &row.customer_account_id))
         .bind(text(|row| &row.aggregate_type))

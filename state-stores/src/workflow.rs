@@ -158,12 +158,12 @@ pub async fn find_admitted(tx: &mut Tx, instance_id: &str) -> Result<Option<Inst
 /// it, and after them it is due again, so that a crash in mid-start loses none.
 pub async fn claim_requested(tx: &mut Tx, lease_seconds: f64, limit: i64) -> Result<Vec<Instance>, StoreError> {
     let rows = sqlx::query(AssertSqlSafe(format!(
-        "update cpq.workflow_instance set attempts = attempts + 1, not_before = clock_timestamp() + make_interval(secs => $1) \
-         where (tenant_id, process_key, business_key) in \
-           (select tenant_id, process_key, business_key from cpq.workflow_instance \
-              where status = 'REQUESTED' and not_before <= clock_timestamp() \
-              order by not_before, requested_at limit $2 for update skip locked) \
-         returning {INSTANCE}"
+        "with due as materialized (select ctid from cpq.workflow_instance \
+           where status = 'REQUESTED' and not_before <= statement_timestamp() \
+           order by not_before, requested_at limit $2 for update skip locked) \
+         update cpq.workflow_instance i \
+         set attempts = attempts + 1, not_before = clock_timestamp() + make_interval(secs => $1) \
+         from due where i.ctid = due.ctid returning {INSTANCE}"
     )))
     .bind(lease_seconds)
     .bind(limit)
@@ -181,13 +181,12 @@ pub async fn claim_running(
     limit: i64,
 ) -> Result<Vec<Instance>, StoreError> {
     let rows = sqlx::query(AssertSqlSafe(format!(
-        "update cpq.workflow_instance set not_before = clock_timestamp() + make_interval(secs => \
+        "with due as materialized (select ctid from cpq.workflow_instance \
+           where status in ('STARTED', 'ADMITTED') and not_before <= statement_timestamp() \
+           order by not_before limit $3 for update skip locked) \
+         update cpq.workflow_instance i set not_before = clock_timestamp() + make_interval(secs => \
            least($2, greatest($1, extract(epoch from clock_timestamp() - requested_at)::float8 / 10))) \
-         where (tenant_id, process_key, business_key) in \
-           (select tenant_id, process_key, business_key from cpq.workflow_instance \
-              where status in ('STARTED', 'ADMITTED') and not_before <= clock_timestamp() \
-              order by not_before limit $3 for update skip locked) \
-         returning {INSTANCE}"
+         from due where i.ctid = due.ctid returning {INSTANCE}"
     )))
     .bind(least_seconds)
     .bind(most_seconds)

@@ -47,7 +47,7 @@ impl Processor for OfTest {
     fn can_be_redone(&self) -> bool {
         Projection.can_be_redone()
     }
-    async fn apply(&self, tx: &mut Tx, batch: &[Delivery], after: &mut AfterCommit) -> Result<(), StepError> {
+    async fn apply(&self, tx: &mut Tx, batch: &[&Delivery], after: &mut AfterCommit) -> Result<(), StepError> {
         Projection.apply(tx, batch, after).await
     }
 }

@@ -12,6 +12,7 @@ use cpq_domain::canonical;
 use cpq_domain::quote::{Artifact, QuoteCommand};
 use cpq_domain::workflow::WorkflowCommand;
 use cpq_runtime::processor::{AfterCommit, Delivery, Processor as _};
+use cpq_state_stores::Db;
 use cpq_state_stores::reference::ReferenceCache;
 use cpq_state_stores::workflow::claim_duties;
 use pretty_assertions::assert_eq;
@@ -22,7 +23,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use streams::document::{ArtifactStore, DEFAULT_TEMPLATE_ID, Documents, Renderer};
-use support::eventually;
+use support::{TestDatabase, eventually};
 use tempfile::TempDir;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
@@ -71,7 +72,7 @@ impl Drop for Running {
 
 async fn apply(office: &Office, batch: &[Delivery]) {
     let mut tx = office.world.database.db.begin(&[ACME.into(), GLOBEX.into()]).await.unwrap();
-    Documents.apply(&mut tx, batch, &mut AfterCommit::default()).await.unwrap();
+    Documents.apply(&mut tx, &batch.iter().collect::<Vec<_>>(), &mut AfterCommit::default()).await.unwrap();
     tx.commit().await.unwrap();
 }
 
@@ -194,6 +195,31 @@ async fn what_a_renderer_took_and_died_with_is_made_by_another() {
     let _running = Running::start(&office);
     all_done(&office).await;
     assert_eq!(reports(&office).await.len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_claim_out_of_a_long_backlog_does_not_read_it_again_for_each_of_its_rows() {
+    const WAITING: i64 = 1000;
+    let database = TestDatabase::create().await;
+    let one = Db::connect_lazy(&database.url, "one", 1).unwrap();
+    let claim = async || {
+        let mut tx = one.begin_system().await.unwrap();
+        let claimed = claim_duties(&mut tx, &["RENDER_ARTIFACT"], None, 2.0, 10).await.unwrap().len();
+        tx.commit().await.unwrap();
+        claimed
+    };
+    // Planned while there is nothing, as at the start of a service.
+    assert_eq!(claim().await, 0);
+    let backlog = "insert into cpq.workflow_duty (tenant_id, business_key, duty_id, kind, body) \
+                   select 'tenant-acme', 'artifact-' || n, 'duty', 'RENDER_ARTIFACT', '{}' from generate_series(1, 1000) n";
+    database.execute(backlog).await;
+    assert_eq!(claim().await, 10);
+    // A session that ends tells what it has read.
+    one.close().await;
+    let read = "select coalesce(idx_tup_fetch, 0) + coalesce(seq_tup_read, 0) from pg_stat_user_tables where relname = 'workflow_duty'";
+    eventually("the session's reads are known", || async { database.count(read).await > 0 }).await;
+    let read = database.count(read).await;
+    assert!(read <= 4 * WAITING, "{read} rows read for 10 of {WAITING}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -59,7 +59,7 @@ impl Drop for Running {
 async fn apply(office: &Office, batch: &[Delivery]) {
     let tenants = [ACME.into(), GLOBEX.into()];
     let mut tx = office.world.database.db.begin(&tenants).await.unwrap();
-    Notifier.apply(&mut tx, batch, &mut AfterCommit::default()).await.unwrap();
+    Notifier.apply(&mut tx, &batch.iter().collect::<Vec<_>>(), &mut AfterCommit::default()).await.unwrap();
     tx.commit().await.unwrap();
 }
 

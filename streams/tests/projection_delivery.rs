@@ -203,7 +203,8 @@ async fn the_views_equal_a_rebuild_from_offset_0(#[case] batch: usize) {
 async fn rebuilt(office: &Office) -> rebuild::Comparison {
     let mut tx = office.world.database.db.begin_system().await.unwrap();
     rebuild::prepare(&mut tx).await.unwrap();
-    Projection.apply(&mut tx, &office.events().await, &mut AfterCommit::default()).await.unwrap();
+    let events = office.events().await;
+    Projection.apply(&mut tx, &events.iter().collect::<Vec<_>>(), &mut AfterCommit::default()).await.unwrap();
     let compared = rebuild::compare(&mut tx).await.unwrap();
     tx.rollback().await.unwrap();
     compared

@@ -168,7 +168,7 @@ async fn who_owns_the_customer_is_told_that_a_quote_has_expired() {
     office.follow().await;
     let events = office.deliveries(&[topics::QUOTE_EVENTS]).await;
     let mut tx = office.world.database.db.begin(&[ACME.into()]).await.unwrap();
-    Notifier.apply(&mut tx, &events, &mut AfterCommit::default()).await.unwrap();
+    Notifier.apply(&mut tx, &events.iter().collect::<Vec<_>>(), &mut AfterCommit::default()).await.unwrap();
     tx.commit().await.unwrap();
     let told = "select jsonb_build_array(kind, recipient, subject) from cpq.notification";
     assert_eq!(columns(&office, told).await, [["QUOTE_EXPIRED", "alice", "Quote Q-2026-000001 has expired"]]);

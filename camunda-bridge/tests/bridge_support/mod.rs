@@ -211,7 +211,7 @@ impl Bench {
         };
         let mut tx = self.bridge.db.begin(std::slice::from_ref(&self.tenant)).await.unwrap();
         let mut after = AfterCommit::default();
-        WorkflowCommands.apply(&mut tx, &[delivery], &mut after).await.unwrap();
+        WorkflowCommands.apply(&mut tx, &[&delivery], &mut after).await.unwrap();
         tx.commit().await.unwrap();
         for name in after.wake {
             self.bridge.wake.notify(name);

@@ -95,6 +95,7 @@ impl Rebuild<'_> {
         let batch = std::mem::take(&mut self.batch);
         // Hints are for live views.
         let mut after = AfterCommit::default();
+        let batch: Vec<&Delivery> = batch.iter().collect();
         let applied = Projection.apply(&mut self.tx, &batch, &mut after);
         self.runtime.block_on(applied).map_err(Failure::because("the views cannot be made again"))
     }

@@ -292,7 +292,6 @@ async fn sell(sellers: Vec<Seller>, each: usize, part: Part) -> Result<Vec<Selle
     let mut selling = JoinSet::new();
     for mut seller in sellers {
         selling.spawn(async move {
-            seller.reconnect().await?;
             for _ in 0..each {
                 if !matches!(part, Part::Close) {
                     seller.open().await?;

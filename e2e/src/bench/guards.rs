@@ -113,9 +113,6 @@ impl Gateway {
     }
 
     async fn accepted(&mut self, seconds: u64) -> Result<f64, String> {
-        for client in &mut self.clients {
-            client.reconnect().await?;
-        }
         let rate;
         (self.clients, rate) = accept::accepted(std::mem::take(&mut self.clients), seconds).await?;
         Ok(rate)

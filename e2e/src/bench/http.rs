@@ -43,12 +43,6 @@ impl Client {
         Ok(Self { connection: connection(&host).await?, authorization: format!("Bearer {token}"), host })
     }
 
-    /// The same person over a new connection: the gateway closes one that rests.
-    pub async fn reconnect(&mut self) -> Result<(), String> {
-        self.connection = connection(&self.host).await?;
-        Ok(())
-    }
-
     /// Creates a quote under this correlation id; an error unless it is accepted.
     pub async fn create_quote(&mut self, correlation_id: &str, wait: Wait) -> Result<(), String> {
         self.command(Method::POST, "/quotes", Bytes::from_static(CREATE.as_bytes()), correlation_id, wait)
@@ -86,7 +80,10 @@ impl Client {
             .header("content-type", "application/json")
             .body(Full::new(body))
             .map_err(|e| e.to_string())?;
-        self.connection.ready().await.map_err(|e| e.to_string())?;
+        // The gateway closes a connection that rests.
+        if self.connection.ready().await.is_err() {
+            self.connection = connection(&self.host).await?;
+        }
         let answer = self.connection.send_request(request).await.map_err(|e| e.to_string())?;
         let status = answer.status();
         let body = whole(answer).await?;

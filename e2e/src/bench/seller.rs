@@ -34,11 +34,6 @@ impl Seller {
         Ok(Self { client, opened: VecDeque::new() })
     }
 
-    /// Comes back after a rest.
-    pub async fn reconnect(&mut self) -> Result<(), String> {
-        self.client.reconnect().await
-    }
-
     /// Creates, configures, prices and submits a quote and asks for its document, each accepted and none awaited: the
     /// commands of a quote are decided in their order.
     pub async fn open(&mut self) -> Result<(), String> {

@@ -3,7 +3,7 @@
 //!
 //! One thread polls Kafka for each processor (`poll`), so that rebalances are always served (`assignment`); it takes
 //! partitions over in the database (`partitions`) and hands records to one task per partition (`worker`),
-//! which applies them in micro-batches (`step`), parks what can never be applied (`park`), and releases parked keys
+//! which applies them in micro-batches (`step`), under load together with those of others (`together`), parks what can never be applied (`park`), and releases parked keys
 //! that an operator has let go (`redrive`).
 //!
 //! What goes wrong: a transient failure is tried again for as long as the partition is owned; a fenced owner,
@@ -21,6 +21,7 @@ mod poll;
 mod redrive;
 mod step;
 mod store;
+mod together;
 mod worker;
 
 pub use decode::RecordDecoder;
@@ -41,6 +42,8 @@ use tracing::{error, info};
 
 /// Records of one transaction. Beyond some hundred, a batch gains little and a failed one costs more.
 pub const MAX_BATCH: usize = 500;
+/// A partition's batch of so many records gains little from going together with those of others, and does not wait.
+pub const LARGE_BATCH: usize = 100;
 /// Bytes of one transaction's records (the last record may exceed it).
 pub const MAX_BATCH_BYTES: usize = 8 * 1024 * 1024;
 /// A partition is paused when so many records wait for its worker …

@@ -3,7 +3,7 @@
 //! topic; the parked records themselves are rows.
 
 use super::partition::RawRecord;
-use super::step::{Outcome, Step};
+use super::step::{Outcome, Step, advance_one};
 use super::store::{Store, StoreTx};
 use crate::processor::AfterCommit;
 use cpq_domain::ids::TenantId;
@@ -47,7 +47,7 @@ pub async fn park<S: Store>(step: &Step<S>, raw: &RawRecord, tenant: Option<&Ten
                     cause,
                     "record parked with its key"
                 );
-                step.hint(AfterCommit { outbox: true, ..AfterCommit::default() });
+                step.host.hint(AfterCommit { outbox: true, ..AfterCommit::default() });
             }
             Outcome::Done
         }
@@ -64,9 +64,7 @@ async fn transaction<S: Store>(
 ) -> Result<bool, StoreError> {
     // The tenant may be unreadable, so that no tenant's policy would let the copy in.
     let mut tx = step.host.db.begin_system().await?;
-    if tx.advance(step.fence(), step.partition.committed(), raw.offset, raw.offset + 1, &[]).await?
-        == Advance::AlreadyApplied
-    {
+    if advance_one(&mut tx, step.to(raw.offset, raw.offset + 1)).await? == Advance::AlreadyApplied {
         return Ok(false);
     }
     tx.park_key(step.consumer(), &step.partition.topic, &raw.key_text(), tenant, cause).await?;

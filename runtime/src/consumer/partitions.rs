@@ -3,6 +3,7 @@
 
 use super::partition::Partition;
 use super::store::{Store, StoreTx as _};
+use super::together::Together;
 use super::worker::Worker;
 use super::{ConsumerStatus, Ended, Host, ProcessorOf, Standing, TAKE_OVER_LIMIT, lag, redrive};
 use crate::backoff::Backoff;
@@ -28,6 +29,7 @@ type ByName = BTreeMap<(String, i32), Owned>;
 pub struct Partitions<S: Store = Db> {
     host: Host<S>,
     processor: Arc<ProcessorOf<S>>,
+    together: Arc<Together<S>>,
     status: ConsumerStatus,
     runtime: Handle,
     shutdown: CancellationToken,
@@ -43,7 +45,8 @@ impl<S: Store> Partitions<S> {
         runtime: Handle,
         shutdown: CancellationToken,
     ) -> Self {
-        Self { host, processor, status, runtime, shutdown, owned: Arc::default() }
+        let together = Arc::new(Together::new(host.clone(), processor.clone()));
+        Self { host, processor, together, status, runtime, shutdown, owned: Arc::default() }
     }
 
     pub fn consumer(&self) -> &'static str {
@@ -129,7 +132,8 @@ impl<S: Store> Partitions<S> {
             info!(consumer, topic, partition, next_offset, epoch, "partition taken over");
             let (shared, records) = Partition::new(topic.clone(), partition, epoch, next_offset);
             let shared = Arc::new(shared);
-            let worker = Worker::new(self.host.clone(), self.processor.clone(), shared.clone(), records);
+            let (host, processor, together) = (self.host.clone(), self.processor.clone(), self.together.clone());
+            let worker = Worker::new(host, processor, shared.clone(), records, together);
             let worker = self.runtime.spawn(worker.run());
             owned.insert((topic, partition), Owned { partition: shared, worker });
         }

@@ -7,7 +7,7 @@ use super::store::{Store, StoreTx as _};
 use super::worker::ATTEMPTS_BEFORE_PARKING;
 use super::{Host, MAX_BATCH, MAX_BATCH_BYTES, decode, park, partition::RawRecord};
 use crate::backoff::Backoff;
-use crate::processor::{AfterCommit, StepError};
+use crate::processor::{AfterCommit, Delivery, StepError};
 use cpq_avro::DecodeError;
 use cpq_domain::ids::TenantId;
 use cpq_state_stores::StoreError;
@@ -140,7 +140,7 @@ async fn apply<S: Store>(step: &Step<S>, due: &Due, records: &Decoded, count: us
             let (consumer, topic) = (step.consumer(), step.partition.topic.as_str());
             metrics::counter!("cpq_consumer_redriven_total", "consumer" => consumer).increment(count as u64);
             info!(consumer, topic, business_key = due.message_key, records = count, free, "parked records applied");
-            step.hint(after);
+            step.host.hint(after);
             Outcome::Done
         }
         Ok(Err(StepError::Store(error))) => error.into(),
@@ -167,7 +167,8 @@ async fn transaction<S: Store>(
         return Ok(None);
     }
     let mut after = AfterCommit::default();
-    step.processor.apply(&mut tx, &records.deliveries[..count], &mut after).await?;
+    let deliveries: Vec<&Delivery> = records.deliveries[..count].iter().collect();
+    step.processor.apply(&mut tx, &deliveries, &mut after).await?;
     let offsets: Vec<i64> = records.raw[..count].iter().map(|raw| raw.offset).collect();
     let free = tx.released(step.fence(), due, &offsets).await?;
     tx.commit().await?;

@@ -2,14 +2,14 @@
 //! applied, and all of it committed together; then the hints.
 
 use super::partition::{Partition, RawRecord};
-use super::store::{Store, StoreTx as _};
+use super::store::{Store, StoreTx};
 use super::{Host, ProcessorOf, RecordDecoder, decode, park};
 use crate::processor::{AfterCommit, Delivery, StepError};
 use crate::wake;
 use cpq_avro::Record;
 use cpq_domain::ids::TenantId;
 use cpq_state_stores::StoreError;
-use cpq_state_stores::positions::{Advance, Fence};
+use cpq_state_stores::positions::{Advance, Fence, Move};
 use futures::FutureExt as _;
 use std::{
     collections::{BTreeSet, HashSet},
@@ -26,6 +26,7 @@ pub struct Decoded {
     pub raw: Vec<RawRecord>,
     pub deliveries: Vec<Delivery>,
     pub tenants: Vec<TenantId>,
+    bytes: usize,
 }
 
 impl Decoded {
@@ -37,8 +38,45 @@ impl Decoded {
             key: raw.key_text(),
             record,
         });
+        self.bytes += raw.bytes();
         self.raw.push(raw);
         self.tenants.push(tenant);
+    }
+
+    /// What they take, together.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// How these records move their partition's position; `None` for none.
+    pub fn moves<'a>(&'a self, range: Range<usize>, partition: &Partition, fence: &'a Fence) -> Option<Move<'a>> {
+        let raw = &self.raw[range.clone()];
+        let keys: HashSet<&str> = self.deliveries[range].iter().map(|delivery| delivery.key.as_str()).collect();
+        Some(Move {
+            fence,
+            known: partition.committed(),
+            first_offset: raw.first()?.offset,
+            next_offset: raw.last()?.offset + 1,
+            keys: keys.into_iter().collect(),
+        })
+    }
+
+    /// One for each record: what happens to it, in its trace.
+    pub fn spans(&self, range: Range<usize>, consumer: &'static str, partition: &Partition) -> Vec<Span> {
+        let Partition { topic, partition, .. } = partition;
+        let span =
+            |index: usize| decode::span(consumer, topic, *partition, &self.raw[index], &self.deliveries[index].record);
+        range.map(span).collect()
+    }
+
+    /// Notes that they are applied and committed.
+    pub fn applied(&self, range: Range<usize>, partition: &Partition, spans: &[Span]) {
+        let Some(last) = self.raw[range].last() else { return };
+        partition.set_applied(last.offset + 1);
+        partition.set_record_time(last.timestamp);
+        for span in spans {
+            span.in_scope(|| debug!("applied"));
+        }
     }
 
     pub fn tenant_of(&self, offset: i64) -> Option<&TenantId> {
@@ -103,6 +141,10 @@ impl<S: Store> Step<S> {
     pub fn fence(&self) -> &Fence {
         &self.fence
     }
+    /// Moves the position over these offsets, whatever they hold.
+    pub fn to(&self, first_offset: i64, next_offset: i64) -> Move<'_> {
+        Move { fence: &self.fence, known: self.partition.committed(), first_offset, next_offset, keys: Vec::new() }
+    }
 
     /// Whether any of these records has an effect.
     pub fn concerns(&self, records: &Decoded) -> bool {
@@ -125,7 +167,7 @@ impl<S: Store> Step<S> {
         let next_offset = self.partition.applied();
         let store = async {
             let mut tx = self.host.db.begin(&[]).await?;
-            tx.advance(&self.fence, self.partition.committed(), next_offset, next_offset, &[]).await?;
+            advance_one(&mut tx, self.to(next_offset, next_offset)).await?;
             tx.commit().await
         };
         match store.await {
@@ -140,24 +182,18 @@ impl<S: Store> Step<S> {
     /// Applies these records in one transaction.
     pub async fn apply(&self, records: &Decoded, range: Range<usize>) -> Outcome {
         let began = Instant::now();
-        let raw = &records.raw[range.clone()];
-        let (Some(first), Some(last)) = (raw.first(), raw.last()) else { return Outcome::Done };
-        let spans = self.spans(records, range.clone());
+        let Some(asked) = records.moves(range.clone(), &self.partition, &self.fence) else { return Outcome::Done };
         // A batch of one is logged inside its record's span.
+        let spans = records.spans(range.clone(), self.consumer(), &self.partition);
         let around = if let [one] = spans.as_slice() { one.clone() } else { self.batch_span(range.len()) };
-        let next_offset = last.offset + 1;
-        let attempt = self.transaction(records, range.clone(), first.offset, next_offset);
+        let attempt = self.transaction(records, range.clone(), asked);
         // A panic is a defect: caught, so that its record can be found and parked like any other.
         let result = AssertUnwindSafe(attempt).catch_unwind().instrument(around).await;
         match result {
             Ok(Ok(after)) => {
-                self.partition.set_applied(next_offset);
-                self.partition.set_record_time(last.timestamp);
-                for span in &spans {
-                    span.in_scope(|| debug!("applied"));
-                }
-                self.measure(range.len(), began);
-                self.hint(after);
+                records.applied(range.clone(), &self.partition, &spans);
+                measure(self.consumer(), range.len(), began);
+                self.host.hint(after);
                 Outcome::Done
             }
             Ok(Err(StepError::Store(error))) => error.into(),
@@ -175,16 +211,12 @@ impl<S: Store> Step<S> {
         &self,
         records: &Decoded,
         range: Range<usize>,
-        first_offset: i64,
-        next_offset: i64,
+        asked: Move<'_>,
     ) -> Result<AfterCommit, StepError> {
         let mut after = AfterCommit::default();
         let tenants: BTreeSet<TenantId> = records.tenants[range.clone()].iter().cloned().collect();
-        let keys: HashSet<&str> = records.deliveries[range.clone()].iter().map(|d| d.key.as_str()).collect();
         let mut tx = self.host.db.begin(&tenants.into_iter().collect::<Vec<_>>()).await?;
-        let keys: Vec<&str> = keys.into_iter().collect();
-        let parked = match tx.advance(&self.fence, self.partition.committed(), first_offset, next_offset, &keys).await?
-        {
+        let parked = match advance_one(&mut tx, asked).await? {
             Advance::Moved { parked } => parked,
             Advance::AlreadyApplied => {
                 // The hints of that commit may not have been given.
@@ -193,7 +225,8 @@ impl<S: Store> Step<S> {
             }
         };
         if parked.is_empty() {
-            self.processor.apply(&mut tx, &records.deliveries[range], &mut after).await?;
+            let deliveries: Vec<&Delivery> = records.deliveries[range].iter().collect();
+            self.processor.apply(&mut tx, &deliveries, &mut after).await?;
         } else {
             self.apply_around(&mut tx, records, range, &parked, &mut after).await?;
         }
@@ -219,47 +252,46 @@ impl<S: Store> Step<S> {
                 park::append(self, tx, behind.map(|(raw, tenant)| (raw, Some(tenant.as_str()))), park::BEHIND).await?;
                 after.outbox = true;
             } else {
-                self.processor.apply(tx, &records.deliveries[start..end], after).await?;
+                let deliveries: Vec<&Delivery> = records.deliveries[start..end].iter().collect();
+                self.processor.apply(tx, &deliveries, after).await?;
             }
             start = end;
         }
         Ok(())
     }
 
-    fn spans(&self, records: &Decoded, range: Range<usize>) -> Vec<Span> {
-        let Partition { topic, partition, .. } = self.partition.as_ref();
-        range
-            .map(|index| {
-                let record = &records.deliveries[index].record;
-                decode::span(self.consumer(), topic, *partition, &records.raw[index], record)
-            })
-            .collect()
-    }
-
     pub fn batch_span(&self, records: usize) -> Span {
         let Partition { topic, partition, .. } = self.partition.as_ref();
         tracing::debug_span!("batch", consumer = self.consumer(), topic, partition, records)
     }
+}
 
-    fn measure(&self, records: usize, began: Instant) {
-        let consumer = self.consumer();
-        metrics::counter!("cpq_consumer_records_total", "consumer" => consumer).increment(records as u64);
-        metrics::counter!("cpq_consumer_batches_total", "consumer" => consumer).increment(1);
-        metrics::histogram!("cpq_consumer_batch_records", "consumer" => consumer).record(records as f64);
-        metrics::histogram!("cpq_consumer_batch_seconds", "consumer" => consumer).record(began.elapsed());
-    }
-
+impl<S: Store> Host<S> {
     /// Wakes whoever waits for what was just committed.
-    pub fn hint(&self, after: AfterCommit) {
+    pub(super) fn hint(&self, after: AfterCommit) {
         if after.outbox {
-            self.host.wake.notify(wake::OUTBOX);
-            self.host.hints.outbox();
+            self.wake.notify(wake::OUTBOX);
+            self.hints.outbox();
         }
         for worker in after.wake {
-            self.host.wake.notify(worker);
+            self.wake.notify(worker);
         }
-        self.host.hints.decided(after.decided);
+        self.hints.decided(after.decided);
     }
+}
+
+/// Moves one position.
+pub async fn advance_one<T: StoreTx>(tx: &mut T, asked: Move<'_>) -> Result<Advance, StoreError> {
+    let advanced = tx.advance(&[asked]).await?.pop();
+    advanced.ok_or_else(|| StoreError::Corrupt("a position without an answer".to_owned()))
+}
+
+/// Counts a batch that is committed.
+pub fn measure(consumer: &'static str, records: usize, began: Instant) {
+    metrics::counter!("cpq_consumer_records_total", "consumer" => consumer).increment(records as u64);
+    metrics::counter!("cpq_consumer_batches_total", "consumer" => consumer).increment(1);
+    metrics::histogram!("cpq_consumer_batch_records", "consumer" => consumer).record(records as f64);
+    metrics::histogram!("cpq_consumer_batch_seconds", "consumer" => consumer).record(began.elapsed());
 }
 
 /// What a panic said.

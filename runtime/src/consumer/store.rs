@@ -5,7 +5,7 @@ use cpq_domain::ids::TenantId;
 use cpq_state_stores::outbox::{self, OutboxRow};
 use cpq_state_stores::parked::release::{self, Due};
 use cpq_state_stores::parked::{self, ParkedRecord};
-use cpq_state_stores::positions::{self, Advance, Assigned, Fence, Position};
+use cpq_state_stores::positions::{self, Advance, Assigned, Fence, Move, Position};
 use cpq_state_stores::{Db, StoreError, Tx};
 use std::future::Future;
 
@@ -29,14 +29,7 @@ pub trait StoreTx: Send + 'static {
         owner: &str,
         partitions: &[Assigned],
     ) -> impl Future<Output = Answer<Vec<Position>>> + Send;
-    fn advance(
-        &mut self,
-        fence: &Fence,
-        known: i64,
-        first_offset: i64,
-        next_offset: i64,
-        keys: &[&str],
-    ) -> impl Future<Output = Answer<Advance>> + Send;
+    fn advance(&mut self, moves: &[Move<'_>]) -> impl Future<Output = Answer<Vec<Advance>>> + Send;
     fn park_key(
         &mut self,
         consumer: &str,
@@ -75,15 +68,8 @@ impl StoreTx for Tx {
     async fn take_over(&mut self, consumer: &str, owner: &str, partitions: &[Assigned]) -> Answer<Vec<Position>> {
         positions::take_over(self, consumer, owner, partitions).await
     }
-    async fn advance(
-        &mut self,
-        fence: &Fence,
-        known: i64,
-        first_offset: i64,
-        next_offset: i64,
-        keys: &[&str],
-    ) -> Answer<Advance> {
-        positions::advance(self, fence, known, first_offset, next_offset, keys).await
+    async fn advance(&mut self, moves: &[Move<'_>]) -> Answer<Vec<Advance>> {
+        positions::advance(self, moves).await
     }
     async fn park_key(
         &mut self,

@@ -4,6 +4,7 @@
 use super::partition::{Partition, RawRecord};
 use super::step::{Decoded, Outcome, Step};
 use super::store::Store;
+use super::together::Together;
 use super::{Host, MAX_BATCH, MAX_BATCH_BYTES, ProcessorOf, decode, park, redrive};
 use crate::backoff::Backoff;
 use cpq_avro::DecodeError;
@@ -38,6 +39,7 @@ enum End {
 /// The worker of one partition.
 pub struct Worker<S: Store> {
     step: Step<S>,
+    together: Arc<Together<S>>,
     partition: Arc<Partition>,
     records: mpsc::UnboundedReceiver<RawRecord>,
     /// When the database is to hear of records that were passed over.
@@ -50,9 +52,10 @@ impl<S: Store> Worker<S> {
         processor: Arc<ProcessorOf<S>>,
         partition: Arc<Partition>,
         records: mpsc::UnboundedReceiver<RawRecord>,
+        together: Arc<Together<S>>,
     ) -> Self {
         let step = Step::new(host, processor, partition.clone());
-        Self { step, partition, records, position_due: Instant::now() }
+        Self { step, together, partition, records, position_due: Instant::now() }
     }
 
     /// Works until the partition is taken away. Under load, batches and redriving take turns.
@@ -199,8 +202,10 @@ impl<S: Store> Worker<S> {
 
     /// Applies all records, halving what fails until the culprit stands alone.
     async fn apply(&self, records: Decoded) -> Result<(), End> {
+        let records = Arc::new(records);
         let mut todo = vec![Work::Apply(0..records.raw.len(), 0)];
         let mut backoff = Backoff::default();
+        let mut first = self.together.apply(&self.step, &records).await;
         while let Some(work) = todo.pop() {
             // The stop comes between transactions, never inside one.
             if self.partition.stop.is_cancelled() {
@@ -214,7 +219,11 @@ impl<S: Store> Worker<S> {
                 Work::Apply(range, _) if range.is_empty() => continue,
                 Work::Apply(range, attempts) => (range, attempts),
             };
-            match self.step.apply(&records, range.clone()).await {
+            let outcome = match first.take() {
+                Some(outcome) => outcome,
+                None => self.step.apply(&records, range.clone()).await,
+            };
+            match outcome {
                 Outcome::Done => backoff.reset(),
                 Outcome::Fenced(what) => {
                     warn!(consumer = self.step.consumer(), what, "fenced");

@@ -45,6 +45,7 @@ const FAULTS: &[&str] = &[
     "lock timeout",
     "fenced",
     "batch was applied before",
+    "several partitions in one transaction",
     "record parked",
     "record came behind a parked one",
     "parked records applied",
@@ -449,7 +450,7 @@ impl Processor<MemoryTx> for Effects {
     fn concerns(&self, record: &Record) -> bool {
         matches!(record, Record::State { name, .. } if name == "effective")
     }
-    async fn apply(&self, tx: &mut MemoryTx, batch: &[Delivery], _: &mut AfterCommit) -> Result<(), StepError> {
+    async fn apply(&self, tx: &mut MemoryTx, batch: &[&Delivery], _: &mut AfterCommit) -> Result<(), StepError> {
         for delivery in batch {
             let at = (delivery.partition, delivery.offset);
             let sickness = self.world.lock().sick.get(&at).copied();

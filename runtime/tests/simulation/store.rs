@@ -9,9 +9,9 @@ use cpq_state_stores::StoreError;
 use cpq_state_stores::outbox::OutboxRow;
 use cpq_state_stores::parked::ParkedRecord;
 use cpq_state_stores::parked::release::{Due, Waiting};
-use cpq_state_stores::positions::{Advance, Assigned, Fence, Position};
+use cpq_state_stores::positions::{Advance, Assigned, Fence, Move, Position};
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, HashSet},
     sync::{Arc, MutexGuard},
     time::Duration,
 };
@@ -67,8 +67,8 @@ pub struct MemoryTx {
     world: Arc<World>,
     process: usize,
     id: u64,
-    /// The partition that it works on, and under which epoch.
-    fence: Option<(i32, i64)>,
+    /// The partitions that it works on, and under which epochs.
+    fences: Vec<(i32, i64)>,
     writes: Vec<Write>,
 }
 
@@ -90,7 +90,7 @@ impl Store for Memory {
         world.next_transaction += 1;
         let id = world.next_transaction;
         world.open.insert(id, Open { process: self.process, seen: Instant::now(), locks: BTreeSet::new() });
-        Ok(MemoryTx { world: self.world.clone(), process: self.process, id, fence: None, writes: Vec::new() })
+        Ok(MemoryTx { world: self.world.clone(), process: self.process, id, fences: Vec::new(), writes: Vec::new() })
     }
     async fn begin_system(&self) -> Answer<MemoryTx> {
         self.begin(&[]).await
@@ -175,6 +175,38 @@ impl MemoryTx {
     }
 }
 
+impl MemoryTx {
+    async fn advance_one(&mut self, asked: &Move<'_>, parked: HashSet<String>) -> Answer<Advance> {
+        let Move { fence, known, first_offset, next_offset, .. } = *asked;
+        let partition = fence.partition;
+        self.fences.push((partition, fence.epoch));
+        let mut world = self.row(partition).await?;
+        let stored = world.database.positions.get(&partition).filter(|p| p.epoch == fence.epoch);
+        match stored.map(|position| position.next_offset) {
+            None => Err(Self::fenced(world, self.process, fence)),
+            Some(stored) if stored < known => {
+                Err(StoreError::Corrupt(format!("{stored} is stored, {known} was committed")))
+            }
+            Some(stored) if stored <= first_offset => {
+                drop(world);
+                self.write(move |database| {
+                    if let Some(position) = database.positions.get_mut(&partition) {
+                        position.next_offset = next_offset;
+                    }
+                });
+                Ok(Advance::Moved { parked })
+            }
+            Some(stored) if stored >= next_offset => {
+                world.landed("batch was applied before", self.process);
+                Ok(Advance::AlreadyApplied)
+            }
+            Some(stored) => {
+                Err(StoreError::Corrupt(format!("{stored} is inside a batch from {first_offset} to {next_offset}")))
+            }
+        }
+    }
+}
+
 impl StoreTx for MemoryTx {
     async fn take_over(&mut self, _consumer: &str, owner: &str, partitions: &[Assigned]) -> Answer<Vec<Position>> {
         drop(self.statement().await?);
@@ -195,45 +227,24 @@ impl StoreTx for MemoryTx {
         Ok(taken)
     }
 
-    async fn advance(
-        &mut self,
-        fence: &Fence,
-        known: i64,
-        first_offset: i64,
-        next_offset: i64,
-        keys: &[&str],
-    ) -> Answer<Advance> {
-        self.fence = Some((fence.partition, fence.epoch));
-        // One statement: parked keys as it saw them when it began, the row as it is once it is held.
-        let parked = {
-            let world = self.statement().await?;
-            keys.iter().filter(|key| world.database.keys.contains_key(**key)).map(|key| (*key).to_owned()).collect()
+    async fn advance(&mut self, moves: &[Move<'_>]) -> Answer<Vec<Advance>> {
+        // One statement: parked keys as it saw them when it began, each row as it is once it is held.
+        let parked: Vec<HashSet<String>> = {
+            let mut world = self.statement().await?;
+            if moves.len() > 1 {
+                world.landed("several partitions in one transaction", self.process);
+            }
+            let of = |asked: &Move<'_>| {
+                let parked = asked.keys.iter().filter(|key| world.database.keys.contains_key(**key));
+                parked.map(|key| (*key).to_owned()).collect()
+            };
+            moves.iter().map(of).collect()
         };
-        let mut world = self.row(fence.partition).await?;
-        let stored = world.database.positions.get(&fence.partition).filter(|p| p.epoch == fence.epoch);
-        match stored.map(|position| position.next_offset) {
-            None => Err(Self::fenced(world, self.process, fence)),
-            Some(stored) if stored < known => {
-                Err(StoreError::Corrupt(format!("{stored} is stored, {known} was committed")))
-            }
-            Some(stored) if stored <= first_offset => {
-                drop(world);
-                let partition = fence.partition;
-                self.write(move |database| {
-                    if let Some(position) = database.positions.get_mut(&partition) {
-                        position.next_offset = next_offset;
-                    }
-                });
-                Ok(Advance::Moved { parked })
-            }
-            Some(stored) if stored >= next_offset => {
-                world.landed("batch was applied before", self.process);
-                Ok(Advance::AlreadyApplied)
-            }
-            Some(stored) => {
-                Err(StoreError::Corrupt(format!("{stored} is inside a batch from {first_offset} to {next_offset}")))
-            }
+        let mut advances = Vec::new();
+        for (asked, parked) in moves.iter().zip(parked) {
+            advances.push(self.advance_one(asked, parked).await?);
         }
+        Ok(advances)
     }
 
     async fn park_key(
@@ -302,7 +313,7 @@ impl StoreTx for MemoryTx {
     }
 
     async fn hold(&mut self, fence: &Fence, dead_letter_id: &str) -> Answer<bool> {
-        self.fence = Some((fence.partition, fence.epoch));
+        self.fences.push((fence.partition, fence.epoch));
         drop(self.statement().await?);
         let world = self.row(fence.partition).await?;
         if world.database.positions.get(&fence.partition).is_none_or(|position| position.epoch != fence.epoch) {
@@ -371,10 +382,10 @@ impl StoreTx for MemoryTx {
 impl Inner {
     /// Makes a transaction last, and looks whether the laws hold.
     fn commit(&mut self, tx: &MemoryTx) {
-        if let Some((partition, epoch)) = tx.fence
-            && let Some(newest) = self.database.positions.get(&partition).map(|p| p.epoch).filter(|e| *e != epoch)
-        {
-            self.break_law(format!("epoch {epoch} writes in partition {partition}, where it is {newest}"));
+        for (partition, epoch) in &tx.fences {
+            if let Some(newest) = self.database.positions.get(partition).map(|p| p.epoch).filter(|e| e != epoch) {
+                self.break_law(format!("epoch {epoch} writes in partition {partition}, where it is {newest}"));
+            }
         }
         let before = self.database.effects.clone();
         tx.writes.iter().for_each(|write| write(&mut self.database));

@@ -50,15 +50,16 @@ pub async fn claim_duties(
     lease_seconds: f64,
     limit: i64,
 ) -> Result<Vec<Duty>, StoreError> {
+    // By ctid, and the first of a key by a subquery: without statistics the planner joins by reading all rows for each.
     let rows = sqlx::query(
-        "update cpq.workflow_duty d set attempts = attempts + 1, not_before = clock_timestamp() + make_interval(secs => $2) \
-         where (tenant_id, business_key, duty_id) in (select tenant_id, business_key, duty_id from cpq.workflow_duty o \
-           where kind = any($1) and not_before <= clock_timestamp() and not exists (select from cpq.workflow_duty e \
-             where e.tenant_id = o.tenant_id and e.business_key = o.business_key and e.kind = any($1) and e.duty_id < o.duty_id) \
+        "with due as materialized (select ctid from cpq.workflow_duty o \
+           where kind = any($1) and not_before <= statement_timestamp() and duty_id = (select min(e.duty_id) \
+             from cpq.workflow_duty e where e.tenant_id = o.tenant_id and e.business_key = o.business_key and e.kind = any($1)) \
              and not exists (select from cpq.parked_key p where p.consumer = $4 and p.message_key = o.business_key \
                and p.tenant_id = o.tenant_id) \
            order by not_before limit $3 for update skip locked) \
-         returning tenant_id, business_key, duty_id, kind, body, attempts, created_at",
+         update cpq.workflow_duty d set attempts = attempts + 1, not_before = clock_timestamp() + make_interval(secs => $2) \
+         from due where d.ctid = due.ctid returning tenant_id, business_key, duty_id, kind, body, attempts, created_at",
     )
     .bind(kinds)
     .bind(lease_seconds)

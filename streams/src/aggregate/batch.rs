@@ -21,7 +21,7 @@ pub async fn apply<A: Aggregate>(
     aggregate: &A,
     encoder: &Encoder,
     tx: &mut Tx,
-    batch: &[Delivery],
+    batch: &[&Delivery],
     at: Option<Moment>,
     after: &mut AfterCommit,
 ) -> Result<(), StepError> {
@@ -49,7 +49,7 @@ pub async fn apply<A: Aggregate>(
 }
 
 /// The batch's commands, decoded. A record of another kind on this topic is poison.
-fn incoming<A: Aggregate>(batch: &[Delivery]) -> Result<Vec<Incoming<A::Command>>, StepError> {
+fn incoming<A: Aggregate>(batch: &[&Delivery]) -> Result<Vec<Incoming<A::Command>>, StepError> {
     batch
         .iter()
         .map(|delivery| {

@@ -112,7 +112,7 @@ impl<A: Aggregate> AggregateProcessor<A> {
     pub async fn apply_as_of(
         &self,
         tx: &mut Tx,
-        batch: &[Delivery],
+        batch: &[&Delivery],
         at: Moment,
         after: &mut AfterCommit,
     ) -> Result<(), StepError> {
@@ -128,7 +128,7 @@ impl<A: Aggregate> Processor for AggregateProcessor<A> {
     fn topics(&self) -> &'static [&'static str] {
         A::COMMANDS
     }
-    async fn apply(&self, tx: &mut Tx, batch: &[Delivery], after: &mut AfterCommit) -> Result<(), StepError> {
+    async fn apply(&self, tx: &mut Tx, batch: &[&Delivery], after: &mut AfterCommit) -> Result<(), StepError> {
         batch::apply(&self.aggregate, &self.encoder, tx, batch, None, after).await
     }
 }

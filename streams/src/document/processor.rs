@@ -71,7 +71,7 @@ impl Processor for Documents {
         matches!(record, Record::Command(.., Command::Workflow(WorkflowCommand::RenderArtifact(_))))
     }
 
-    async fn apply(&self, tx: &mut Tx, batch: &[Delivery], after: &mut AfterCommit) -> Result<(), StepError> {
+    async fn apply(&self, tx: &mut Tx, batch: &[&Delivery], after: &mut AfterCommit) -> Result<(), StepError> {
         for delivery in batch {
             let Record::Command(meta, _, _, Command::Workflow(WorkflowCommand::RenderArtifact(render))) =
                 &delivery.record

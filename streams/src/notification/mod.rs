@@ -37,7 +37,7 @@ impl Processor for Notifier {
         }
     }
 
-    async fn apply(&self, tx: &mut Tx, batch: &[Delivery], after: &mut AfterCommit) -> Result<(), StepError> {
+    async fn apply(&self, tx: &mut Tx, batch: &[&Delivery], after: &mut AfterCommit) -> Result<(), StepError> {
         let mut rows = Vec::new();
         for delivery in batch {
             match &delivery.record {

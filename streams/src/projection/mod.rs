@@ -18,6 +18,8 @@ use cpq_state_stores::aggregates::AggregateKey;
 use cpq_state_stores::views::{self as rows, Changes};
 use order_views::Orders;
 use quote_views::Quotes;
+use std::collections::BTreeMap;
+use time::OffsetDateTime;
 use views::Views;
 
 const CONSUMER: &str = "projection";
@@ -39,7 +41,7 @@ impl Processor for Projection {
         true
     }
 
-    async fn apply(&self, tx: &mut Tx, batch: &[Delivery], _: &mut AfterCommit) -> Result<(), StepError> {
+    async fn apply(&self, tx: &mut Tx, batch: &[&Delivery], _: &mut AfterCommit) -> Result<(), StepError> {
         let mut quotes: Views<Quotes> = Views::new(rows::quotes(tx, &keys(batch, AggregateType::Quote)).await?);
         let mut orders: Views<Orders> = Views::new(rows::orders(tx, &keys(batch, AggregateType::Order)).await?);
         for delivery in batch {
@@ -50,18 +52,13 @@ impl Processor for Projection {
             };
             applied.map_err(|cause| StepError::Poison { offset: delivery.offset, cause })?;
         }
-        let Some((last, envelope)) = batch.iter().rev().find_map(|d| envelope_of(d).map(|e| (d, e))) else {
-            return Ok(());
-        };
         let changes = Changes {
             workspace: quotes.rows().collect(),
             operations: orders.rows().collect(),
             tasks: quotes.tasks().chain(orders.tasks()).collect(),
             timeline: quotes.timeline().iter().chain(orders.timeline()).collect(),
             consumer: CONSUMER,
-            topic: &last.topic,
-            partition: last.partition,
-            as_of: envelope.occurred_at.into_inner(),
+            progress: progress(batch),
         };
         Ok(rows::save(tx, &changes).await?)
     }
@@ -74,8 +71,16 @@ fn envelope_of(delivery: &Delivery) -> Option<&EventEnvelope> {
     }
 }
 
+/// How far the batch goes in each partition.
+fn progress<'a>(batch: &[&'a Delivery]) -> BTreeMap<(&'a str, i32), OffsetDateTime> {
+    let reached = |delivery: &'a Delivery| {
+        Some(((delivery.topic.as_str(), delivery.partition), envelope_of(delivery)?.occurred_at.into_inner()))
+    };
+    batch.iter().copied().filter_map(reached).collect()
+}
+
 /// The aggregates of that type in the batch.
-fn keys(batch: &[Delivery], aggregate: AggregateType) -> Vec<AggregateKey> {
-    let envelopes = batch.iter().filter_map(envelope_of).filter(|e| e.aggregate_type == aggregate);
+fn keys(batch: &[&Delivery], aggregate: AggregateType) -> Vec<AggregateKey> {
+    let envelopes = batch.iter().copied().filter_map(envelope_of).filter(|e| e.aggregate_type == aggregate);
     distinct(envelopes.map(|e| (e.tenant_id.clone(), e.aggregate_id.clone())))
 }

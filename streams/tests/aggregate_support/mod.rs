@@ -133,11 +133,11 @@ impl World {
     pub async fn apply_and_hint(&self, tx: &mut Tx, sent: &Sent) -> Result<AfterCommit, StepError> {
         let Sent { meta, aggregate_type, id, command } = sent.clone();
         let record = Record::Command(meta, aggregate_type, id.clone(), command);
-        let batch = [Delivery { topic: "commands".to_owned(), partition: 0, offset: 0, key: id, record }];
+        let delivery = Delivery { topic: "commands".to_owned(), partition: 0, offset: 0, key: id, record };
         let mut after = AfterCommit::default();
         match aggregate_type {
-            AggregateType::Order => self.orders.apply(tx, &batch, &mut after).await?,
-            _ => self.quotes.apply(tx, &batch, &mut after).await?,
+            AggregateType::Order => self.orders.apply(tx, &[&delivery], &mut after).await?,
+            _ => self.quotes.apply(tx, &[&delivery], &mut after).await?,
         }
         Ok(after)
     }

@@ -35,7 +35,7 @@ pub fn name_of(delivery: &Delivery) -> &'static str {
 /// Applies a micro-batch as the runtime does: in a transaction of its records' tenants.
 pub async fn apply(office: &Office, batch: &[Delivery]) -> Result<(), StepError> {
     let mut tx = begin(office, batch).await;
-    Projection.apply(&mut tx, batch, &mut AfterCommit::default()).await?;
+    Projection.apply(&mut tx, &batch.iter().collect::<Vec<_>>(), &mut AfterCommit::default()).await?;
     tx.commit().await.unwrap();
     Ok(())
 }

@@ -296,7 +296,7 @@ impl<'a> Again<'a> {
         let tenants: Vec<TenantId> = tenants.into_iter().map(TenantId::new).collect();
         let mut tx = self.shadow.begin(&tenants).await?;
         let mut after = AfterCommit::default();
-        let deliveries: Vec<Delivery> = group.iter().map(|decided| copy(&decided.delivery)).collect();
+        let deliveries: Vec<&Delivery> = group.iter().map(|decided| &decided.delivery).collect();
         match consumer {
             Consumer::Quote => {
                 let catalogs = self.set_catalogs(&mut tx, group, at).await?;
@@ -370,11 +370,6 @@ fn event(decision: &Decision, name: &str) -> Result<Option<QuoteEvent>, StoreErr
 
 fn key(decided: &Decided) -> (String, String) {
     (decided.asked.tenant_id.clone(), decided.asked.aggregate_id.clone())
-}
-
-fn copy(delivery: &Delivery) -> Delivery {
-    let Delivery { topic, partition, offset, key, record } = delivery;
-    Delivery { topic: topic.clone(), partition: *partition, offset: *offset, key: key.clone(), record: record.clone() }
 }
 
 /// What is asked of a record's command; `None` for one that no processor of ours decides.

@@ -127,8 +127,9 @@ impl Rebuild {
             self.leave(record.key, cause)?;
         }
         batch.deliveries.retain(|delivery| !self.left.contains_key(&delivery.key));
+        let deliveries: Vec<&Delivery> = batch.deliveries.iter().collect();
         // Hints are for live views.
-        match Projection.apply(tx, &batch.deliveries, &mut AfterCommit::default()).await {
+        match Projection.apply(tx, &deliveries, &mut AfterCommit::default()).await {
             Ok(()) => Ok(Applied::Done),
             Err(StepError::Store(error)) => Err(error.into()),
             Err(StepError::Poison { offset, cause }) => {
