@@ -9,11 +9,11 @@ use cpq_runtime::consumer::{self, ConsumerError, ConsumerStatus, Host, RecordDec
 use cpq_runtime::processor::{AfterCommit, Delivery, Processor, StepError};
 use cpq_runtime::wake::Wake;
 use cpq_state_stores::hints::Hints;
-use cpq_state_stores::positions::{self, Assigned};
-use cpq_state_stores::{Tx, outbox};
+use cpq_state_stores::positions::{self, Advance, Assigned, Fence, Move};
+use cpq_state_stores::{StoreError, Tx, outbox, parked};
 use sqlx::Row as _;
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::{
         Arc, Mutex,
         atomic::{AtomicU32, Ordering},
@@ -191,6 +191,42 @@ async fn fault_16_redelivery_after_a_restart_has_no_second_effect() {
     let mut effects = fixture.effects().await;
     assert_eq!(effects.get_mut("key-0").unwrap().pop().unwrap(), "50");
     assert_once_in_order(&effects, 20, 50);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn positions_of_several_partitions_move_in_one_statement_each_by_its_own_state() {
+    let database = TestDatabase::create().await;
+    let mut tx = database.db.begin_system().await.unwrap();
+    let at = |partition| Assigned { topic: "topic".to_owned(), partition, first_offset: 10 };
+    let taken = positions::take_over(&mut tx, "consumer", "owner", &[at(0), at(1), at(2)]).await.unwrap();
+    let fences: Vec<Fence> = taken
+        .iter()
+        .map(|p| Fence {
+            consumer: "consumer".to_owned(),
+            topic: p.topic.clone(),
+            partition: p.partition,
+            epoch: p.epoch,
+        })
+        .collect();
+    let from = |n: usize, first_offset, next_offset, key| Move {
+        fence: &fences[n],
+        known: 10,
+        first_offset,
+        next_offset,
+        keys: vec![key],
+    };
+    let free = || Advance::Moved { parked: HashSet::new() };
+
+    parked::park_key(&mut tx, "consumer", "topic", "parked", Some(TENANT), "cause").await.unwrap();
+    assert_eq!(positions::advance(&mut tx, &[from(1, 10, 15, "b")]).await.unwrap(), [free()]);
+    let all = [from(0, 10, 12, "a"), from(1, 10, 15, "b"), from(2, 10, 11, "parked")];
+    let parked = Advance::Moved { parked: HashSet::from(["parked".to_owned()]) };
+    assert_eq!(positions::advance(&mut tx, &all).await.unwrap(), [free(), Advance::AlreadyApplied, parked]);
+
+    // One owner that is over refuses the whole.
+    let stale = Fence { epoch: fences[2].epoch - 1, ..fences[2].clone() };
+    let moves = [from(0, 12, 13, "a"), Move { fence: &stale, ..from(2, 11, 12, "c") }];
+    assert!(matches!(positions::advance(&mut tx, &moves).await, Err(StoreError::Fenced(_))));
 }
 
 #[tokio::test(flavor = "multi_thread")]
